@@ -1,0 +1,141 @@
+"""Runs the application under an HTTP server program: granian in this process, or uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from parlance.errors import ParlanceError
+
+if TYPE_CHECKING:
+    from parlance.app import Application
+    from parlance.plugins.state import ServerState
+
+__all__ = ["Launch", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How the server is to be started: where the settings come from, and whether demonstration data is loaded."""
+
+    config_file: str | None = None
+    flags: dict[str, Any] = field(default_factory=dict)
+    demo: bool = False
+
+
+def run(launch: Launch) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: refuse new work, let running requests finish, stop the parts.
+
+    Raises:
+        ParlanceError: the application could not be built or started.
+    """
+    started = time.monotonic()
+    app = _build(launch, lambda state: _announce(app, state, time.monotonic() - started))
+    asyncio_run = _loop_runner()
+    asyncio_run(_serve(app))
+
+
+def _build(launch: Launch, on_ready: Callable[[ServerState], None]) -> Application:
+    from parlance.app import build
+    from parlance.observe.logging import configure
+    from parlance.settings import load_settings
+
+    loaded = load_settings(launch.config_file, flags=launch.flags)
+    configure(loaded.core.log)
+    return build(loaded, demo=launch.demo, on_ready=on_ready)
+
+
+def _loop_runner() -> Callable[[Any], Any]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+async def _serve(app: Application) -> None:
+    from parlance.http.auth import check_exposure
+
+    settings = app.settings.core
+    await app.migrate()
+    await check_exposure(settings.server, app.database)
+    server = _uvicorn(app) if settings.server.server == "uvicorn" else _granian(app)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    serving = asyncio.ensure_future(server.serve())
+    waiting = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    app.state.phase = "draining"
+    if not serving.done():
+        server.stop()
+    waiting.cancel()
+    await serving
+    failure = app.state.failure
+    if failure is not None:
+        raise failure if isinstance(failure, ParlanceError) else ParlanceError(f"The server could not start: {failure}")
+
+
+def _granian(app: Application) -> Any:
+    from granian.server.embed import Server
+
+    settings = app.settings.core.server
+    return Server(
+        app.asgi,
+        address=settings.host,
+        port=settings.port,
+        interface="asgi",
+        log_enabled=False,
+        backlog=1024,
+    )
+
+
+class _Uvicorn:
+    """Uvicorn behind the two methods that granian's embedded server has."""
+
+    def __init__(self, app: Application) -> None:
+        import uvicorn
+
+        settings = app.settings.core.server
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app.asgi,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=int(settings.drain_s),
+            )
+        )
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+
+    async def serve(self) -> None:
+        await self._server._serve()  # noqa: SLF001  # serve() would take over the signals
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+
+
+def _uvicorn(app: Application) -> _Uvicorn:
+    return _Uvicorn(app)
+
+
+def _announce(app: Application, state: ServerState, seconds: float) -> None:
+    settings = app.settings.core.server
+    base = f"http://{settings.host}:{settings.port}"
+    lines = [
+        f"Parlance is ready on {base} after {seconds:.1f} s.",
+        f"  documentation  {base}/docs        console  {base}/console        health  {base}/health/ready",
+    ]
+    if state.tips:
+        lines.append("Try this:")
+        lines.extend(f"  {tip.replace('http://127.0.0.1:8000', base)}" for tip in state.tips)
+    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()

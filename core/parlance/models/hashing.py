@@ -1,0 +1,61 @@
+"""SHA-256 of files, several at once: hashlib releases the GIL, so threads use all cores."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from parlance.errors import IntegrityError
+from parlance.models.artefact import FileRecord
+
+__all__ = ["record", "records", "sha256_file", "verify_files"]
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def record(path: Path) -> FileRecord:
+    """Identity of one file: size and hash."""
+    return FileRecord(sha256=sha256_file(path), size_bytes=path.stat().st_size)
+
+
+def records(folder: Path, names: Iterable[str]) -> dict[str, FileRecord]:
+    """Identity of every named file of ``folder``, hashed in parallel."""
+    listed = sorted(names)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(listed, pool.map(lambda name: record(folder / name), listed), strict=True))
+
+
+def verify_files(folder: Path, expected: dict[str, FileRecord], *, remedy: str) -> None:
+    """Compares size and hash of every file with what was recorded.
+
+    Raises:
+        IntegrityError: a file is missing, has another size or other bytes; names file, expected, actual and ``remedy``.
+    """
+    for name, known in sorted(expected.items()):
+        path = folder / name
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise IntegrityError(f"{path} is missing or cannot be read.", hint=remedy, file=str(path)) from error
+        if size != known.size_bytes:
+            raise IntegrityError(
+                f"{path} has {size} bytes, expected {known.size_bytes}.", hint=remedy, file=str(path),
+                expected=known.size_bytes, actual=size,
+            )
+    try:
+        actual = records(folder, expected)
+    except OSError as error:
+        raise IntegrityError(f"A file of {folder} cannot be read: {error}.", hint=remedy, file=str(folder)) from error
+    for name, known in sorted(expected.items()):
+        if actual[name].sha256 != known.sha256:
+            raise IntegrityError(
+                f"{folder / name} has SHA-256 {actual[name].sha256}, expected {known.sha256}.", hint=remedy,
+                file=str(folder / name), expected=known.sha256, actual=actual[name].sha256,
+            )

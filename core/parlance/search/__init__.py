@@ -1,0 +1,1 @@
+"""Full-text and vector search over the database's own documents: exact vectors, BM25, and both fused."""

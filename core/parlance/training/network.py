@@ -1,0 +1,84 @@
+"""The torch networks: an encoder with pooling, and with a classification head. Parameter names are those of the graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+__all__ = ["Classifier", "Embedder", "Head", "Pooling", "load_encoder", "pool"]
+
+Pooling = Literal["mean", "cls"]
+
+
+def load_encoder(config: Mapping[str, Any], tensors: Mapping[str, NDArray[np.floating[Any]]]) -> nn.Module:
+    """The bare transformers encoder with the given weights; no pooling layer of its own.
+
+    Raises:
+        RuntimeError: a parameter is missing or has another shape (torch's message names it).
+    """
+    settings = AutoConfig.for_model(**config)
+    settings._attn_implementation = "eager"
+    encoder: nn.Module = AutoModel.from_config(settings, add_pooling_layer=False)
+    own = set(encoder.state_dict())
+    weights = {name: torch.from_numpy(np.array(tensors[name], dtype=np.float32)) for name in own if name in tensors}
+    encoder.load_state_dict(weights)
+    return encoder
+
+
+def pool(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    """One vector per text: the mean of its token states, or the first token's."""
+    if pooling == "cls":
+        return states[:, 0]
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+
+
+class Embedder(nn.Module):
+    """Unit vectors: float32 ``(batch, width)``."""
+
+    def __init__(self, encoder: nn.Module, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling: Pooling = pooling
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Pools and normalises."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return nn.functional.normalize(pool(states, attention_mask, self.pooling), dim=1)
+
+
+class Head(nn.Module):
+    """Dense, tanh, dropout, linear: the head of BERT's sequence classifiers."""
+
+    def __init__(self, width: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, labels)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Logits ``(batch, labels)``."""
+        logits: Tensor = self.out(self.dropout(torch.tanh(self.dense(vectors))))
+        return logits
+
+
+class Classifier(nn.Module):
+    """Logits: float32 ``(batch, labels)``."""
+
+    def __init__(self, encoder: nn.Module, head: Head, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.pooling: Pooling = pooling
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Pools and classifies."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        logits: Tensor = self.head(pool(states, attention_mask, self.pooling))
+        return logits

@@ -1,0 +1,1 @@
+"""Events: what people did, and how much it says."""

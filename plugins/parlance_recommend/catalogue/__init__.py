@@ -1,0 +1,1 @@
+"""Items: what they are, and which text stands for them."""
