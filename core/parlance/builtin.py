@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,12 @@ class CorePlugin:
 
     @hookimpl
     def parlance_jobs(self, context: PluginContext[Any]) -> Sequence[Job]:
-        return [context.outbox.delivery_job(context.http)]
+        delivery = context.outbox.delivery(context.http)
+        return [Job("outbox", delivery.run, every_s=1.0, scope="every")]
+
+    @hookimpl
+    def parlance_services(self, context: PluginContext[Any]) -> Sequence[AbstractAsyncContextManager[Any]]:
+        return [context.outbox.delivery(context.http)]
 
     @hookimpl
     def parlance_checks(self, context: PluginContext[Any]) -> Sequence[Check]:

@@ -37,7 +37,7 @@ class Ingested(msgspec.Struct, frozen=True, kw_only=True):
     document: Document
 
 
-class _Incomplete(Exception):
+class _IncompleteError(Exception):
     """Labels are missing because the stored documents changed since they were looked at."""
 
     def __init__(self, drafts: Sequence[Draft]) -> None:
@@ -89,7 +89,7 @@ class Ingestion:
                     results = await self._store(connection, drafts, labels)
                     self._context.storage.after_commit(connection, lambda done=results: self._measure(done))  # type: ignore[misc]
                     return results
-            except _Incomplete as incomplete:
+            except _IncompleteError as incomplete:
                 missing = list(incomplete.drafts)
         raise Conflict(
             "Other writers kept changing the same documents.", hint="Send them again.", code="documents_contended"
@@ -140,7 +140,7 @@ class Ingestion:
                 state[draft.id] = touched[draft.id] = document
                 results.append(Ingested(outcome="corrected", document=document))
         if missing:
-            raise _Incomplete(missing)
+            raise _IncompleteError(missing)
         await document_rows.replace(connection, [touched[identity] for identity in sorted(touched)])
         went = [before[identity] for identity in touched if identity in before]
         came = [state[identity] for identity in state if identity in touched or current[identity][1]]
@@ -161,7 +161,7 @@ class Ingestion:
             fresh = [first[identity] for identity in absent if identity not in found]
             missing = [draft for draft in fresh if draft.reading not in labels]
             if missing:
-                raise _Incomplete(missing)
+                raise _IncompleteError(missing)
             new = {draft.id: Document.new(draft, labels[draft.reading], now=now) for draft in fresh}
             inserted = await document_rows.add(connection, list(new.values()))
             rows.update({identity: (new[identity], True) for identity in inserted})

@@ -58,9 +58,7 @@ class Judging:
         seen = await windows.observe(connection, None, start=now - rule.window_length, end=now)
         firing = [alert.key for alert in await alert_rows.open_alerts(connection) if alert.rule == rule.name]
         watched = sorted({key for key in (*seen, *firing) if rule.watches(key)})
-        await self._judge(
-            connection, rule, await self._instants(connection, rule, watched, []), reason=reason
-        )
+        await self._judge(connection, rule, await self._instants(connection, rule, watched, []), reason=reason)
 
     async def round(self) -> None:
         """Judge all rules on the clock, so that alerts resolve when the news stops, and end those without a rule.
@@ -135,7 +133,9 @@ class Judging:
         """Walk through the instants in order of time; those before the end of a key's newest alert are past."""
         newest = await alert_rows.latest(connection, rule.name, list(instants))
         for at in sorted({moment for moments in instants.values() for moment in moments}):
-            keys = [key for key, moments in instants.items() if at in moments and not _is_past(newest.get(key), at, rule)]
+            keys = [
+                key for key, moments in instants.items() if at in moments and not _is_past(newest.get(key), at, rule)
+            ]
             start = at - rule.window_length
             seen = await windows.observe(connection, keys, start=start, end=at) if keys else {}
             for key in keys:

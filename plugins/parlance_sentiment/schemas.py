@@ -40,7 +40,7 @@ class _Out(msgspec.Struct, frozen=True, kw_only=True):
     """An answer."""
 
 
-class DocumentIn(_In):
+class DocumentIn(_In, frozen=True, kw_only=True):
     """A document to label and store."""
 
     text: Annotated[
@@ -74,13 +74,13 @@ class DocumentIn(_In):
     language: Annotated[str | None, Meta(description="Language tag, kept as given.", examples=["en", "zh"])] = None
 
 
-class DocumentBatch(_In):
+class DocumentBatch(_In, frozen=True, kw_only=True):
     """Several documents."""
 
     documents: Annotated[tuple[DocumentIn, ...], Meta(description="In order; at most limits.batch_texts.")]
 
 
-class DocumentOut(_Out):
+class DocumentOut(_Out, frozen=True, kw_only=True):
     """A stored document with its labels."""
 
     id: str
@@ -133,7 +133,7 @@ class DocumentOut(_Out):
         )
 
 
-class LineError(_Out):
+class LineError(_Out, frozen=True, kw_only=True):
     """A line of an NDJSON body that was not stored."""
 
     line: Annotated[int, Meta(description="Counted from 1.")]
@@ -141,7 +141,7 @@ class LineError(_Out):
     message: str
 
 
-class IngestResult(_Out):
+class IngestResult(_Out, frozen=True, kw_only=True):
     """What became of the documents of one request."""
 
     documents: Annotated[tuple[DocumentOut, ...], Meta(description="In the order in which they were sent.")]
@@ -163,14 +163,14 @@ class IngestResult(_Out):
         )
 
 
-class DocumentPage(_Out):
+class DocumentPage(_Out, frozen=True, kw_only=True):
     """One page of documents, newest first."""
 
     documents: tuple[DocumentOut, ...]
     next_cursor: Annotated[str | None, Meta(description="Pass it as 'cursor' for the next page; null at the end.")]
 
 
-class SeriesOut(_Out):
+class SeriesOut(_Out, frozen=True, kw_only=True):
     """The trend of one key."""
 
     key: str
@@ -179,7 +179,7 @@ class SeriesOut(_Out):
     points: tuple[Point, ...]
 
 
-class TrendOut(_Out):
+class TrendOut(_Out, frozen=True, kw_only=True):
     """Trends of one or more keys over the same time."""
 
     bucket: str
@@ -189,14 +189,14 @@ class TrendOut(_Out):
     series: tuple[SeriesOut, ...]
 
 
-class KeyOut(_Out):
+class KeyOut(_Out, frozen=True, kw_only=True):
     """A key and what was counted for it."""
 
     key: str
     totals: Totals
 
 
-class KeysOut(_Out):
+class KeysOut(_Out, frozen=True, kw_only=True):
     """Keys with the most documents first."""
 
     start: datetime
@@ -204,7 +204,7 @@ class KeysOut(_Out):
     keys: tuple[KeyOut, ...]
 
 
-class RuleOut(_Out):
+class RuleOut(_Out, frozen=True, kw_only=True):
     """A rule in force."""
 
     origin: Annotated[
@@ -214,20 +214,20 @@ class RuleOut(_Out):
     rule: ThresholdRule
 
 
-class RulesOut(_Out):
+class RulesOut(_Out, frozen=True, kw_only=True):
     """All rules in force."""
 
     rules: tuple[RuleOut, ...]
 
 
-class AlertPage(_Out):
+class AlertPage(_Out, frozen=True, kw_only=True):
     """One page of alerts, the latest start first."""
 
     alerts: tuple[Alert, ...]
     next_cursor: Annotated[str | None, Meta(description="Pass it as 'cursor' for the next page; null at the end.")]
 
 
-class AcknowledgeIn(_In):
+class AcknowledgeIn(_In, frozen=True, kw_only=True):
     """Who took notice of an alert."""
 
     by: Annotated[str, Meta(max_length=200, description="Default: the name of the API key.")] = ""

@@ -181,9 +181,7 @@ class SentimentService:
         zone = _zone(timezone)
         first, last = self._whole_buckets(start, end, size, zone)
         async with self._storage.read() as connection:
-            found = await bucket_rows.read(
-                connection, wanted, start=first.astimezone(UTC), end=last.astimezone(UTC)
-            )
+            found = await bucket_rows.read(connection, wanted, start=first.astimezone(UTC), end=last.astimezone(UTC))
         series = []
         for key in wanted:
             hours = [(hour, tally) for hour, _, tally in found[key]]
@@ -364,7 +362,10 @@ def _bucket_size(bucket: str) -> BucketSize:
         if bucket == size:
             return size
     raise ValidationFailed(
-        f"'bucket' cannot be {bucket[:40]!r}.", hint=f"Use one of {', '.join(known)}.", code="bad_bucket", field="bucket"
+        f"'bucket' cannot be {bucket[:40]!r}.",
+        hint=f"Use one of {', '.join(known)}.",
+        code="bad_bucket",
+        field="bucket",
     )
 
 

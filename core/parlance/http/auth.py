@@ -18,11 +18,12 @@ from litestar.types import Guard
 
 from parlance.errors import Forbidden, ParlanceError, Unauthorized, ValidationFailed
 
-__all__ = ["ADMIN", "ANONYMOUS", "Caller", "caller_of", "check_scope_names", "require_scope"]
+__all__ = ["ADMIN", "ANONYMOUS", "CALLER_KEY", "Caller", "caller_of", "check_scope_names", "nobody", "require_scope"]
 
 ADMIN = "admin"
 _SCOPE = re.compile(r"admin|[a-z][a-z0-9_]*:(?:read|write|use)")
-_STATE_KEY = "parlance_caller"
+CALLER_KEY = "parlance_caller"
+"""Where a connection's scope holds its ``Caller``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,12 @@ ANONYMOUS = Caller(name="anonymous", scopes=frozenset({ADMIN}))
 
 
 def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
-    """The caller of a request; ``.name`` is what engine calls take as ``charge_to``."""
-    caller = connection.scope.get(_STATE_KEY, ANONYMOUS)
-    return caller if isinstance(caller, Caller) else ANONYMOUS
+    """The caller of a request; ``.name`` is what engine calls take as ``charge_to``.
+
+    A connection that did not come through the gateway has a caller who may do nothing.
+    """
+    caller = connection.scope.get(CALLER_KEY)
+    return caller if isinstance(caller, Caller) else nobody()
 
 
 def require_scope(scope: str) -> Guard:
@@ -76,12 +80,16 @@ def require_scope(scope: str) -> Guard:
     return guard
 
 
-def no_key() -> Unauthorized:
-    """The refusal of a request without a key, where keys are needed."""
-    return Unauthorized(
-        "This route needs an API key, and the request carries none.",
-        hint="Send it as 'Authorization: Bearer plk_…' or 'X-API-Key: plk_…'; create one with 'parlance keys create'.",
-        code="api_key_missing",
+def nobody() -> Caller:
+    """The caller of a request without a key, where keys are needed."""
+    return Caller(
+        name="anonymous",
+        scopes=frozenset(),
+        refusal=Unauthorized(
+            "This route needs an API key, and the request carries none.",
+            hint="Send 'Authorization: Bearer plk_…' or 'X-API-Key: plk_…'; 'parlance keys create' makes one.",
+            code="api_key_missing",
+        ),
     )
 
 

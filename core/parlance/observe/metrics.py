@@ -15,7 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from parlance.errors import PluginError
 
-__all__ = ["LATENCY_BUCKETS", "SIZE_BUCKETS", "Metrics", "new_registry"]
+__all__ = ["LATENCY_BUCKETS", "SIZE_BUCKETS", "Metrics", "add_process_metrics"]
 
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds in seconds: from a request that touches no model to one at the longest deadline."""
@@ -84,12 +84,10 @@ class Metrics:
         return kind(name, description, tuple(labels), registry=self.registry, buckets=tuple(buckets))  # type: ignore[call-arg]  # only histograms get here
 
 
-def new_registry() -> CollectorRegistry:
-    """A fresh registry that also tells about the process: CPU, memory, open files, garbage collection."""
+def add_process_metrics(registry: CollectorRegistry) -> None:
+    """Let a registry also tell about the process: CPU, memory, open files, interpreter, garbage collection."""
     from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
-    registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    return registry

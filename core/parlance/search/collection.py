@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import structlog
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from parlance.errors import ParlanceError, ValidationFailed
 from parlance.search import store
 from parlance.search.documents import Document, Embedder, Hit, Prepared
+from parlance.search.measures import Measures
 from parlance.search.memory import Changes, MemoryIndex
 from parlance.storage.database import Database
 from parlance.tasks import Embeddings, Role
@@ -54,7 +56,9 @@ class Collection:
         weights: tuple[float, float] = (1.0, 1.0),
         refresh_s: float = 0.5,
         monotonic: Callable[[], float] = time.monotonic,
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures
         self.name = name
         self.model = model
         self._database = database
@@ -140,17 +144,25 @@ class Collection:
             embeddings = await self._embedder.embed([text], model=self.model, role=Role.QUERY, options=options)
             vector, version = embeddings.vectors[0], _version(embeddings)
         await self._refresh(version)
-        index, weights = self._index, self._weights
+        index = self._index
         if version != index.model:
             vector = None  # the model was swapped while this text was embedded
-        if index.heavy:
-            return await asyncio.to_thread(index.rank, text, vector, limit=limit, filters=filters, weights=weights)
-        return index.rank(text, vector, limit=limit, filters=filters, weights=weights)
+        began = self._monotonic()
+        rank = partial(index.rank, text, vector, limit=limit, filters=filters, weights=self._weights)
+        hits = await asyncio.to_thread(rank) if index.heavy else rank()
+        if self._measures is not None:
+            self._measures.seconds.labels(self.name).observe(self._monotonic() - began)
+        return hits
 
     async def count(self) -> int:
         """How many documents the database has."""
         async with self._database.read() as connection:
             return await store.count(connection, self.name)
+
+    async def follow(self) -> None:
+        """Bring the index up to the database now; asks no model."""
+        self._behind = True
+        await self._refresh(None)
 
     async def warm(self) -> int:
         """Bring the index up to date now, so that the first search need not; returns how many documents it has."""
@@ -171,8 +183,7 @@ class Collection:
             self._index = MemoryIndex()
             self._behind = True
         await self.warm()
-        if self._reembedding is not None:
-            await self._reembedding
+        await self.settled()
         if (current := self._index.model) is not None:
             async with self._database.transaction() as connection:
                 await store.prune_models(connection, self.name, keep=current, others=0)
@@ -181,6 +192,11 @@ class Collection:
         """Stop background work; what it did so far is kept."""
         if self._reembedding is not None:
             self._reembedding.cancel()
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until no document is being embedded again."""
+        if self._reembedding is not None:
             await asyncio.gather(self._reembedding, return_exceptions=True)
 
     @property
@@ -204,6 +220,8 @@ class Collection:
                 changes = await self._changes(version)
                 if changes is not None:
                     await asyncio.to_thread(self._index.apply, changes)
+                    if self._measures is not None:
+                        self._measures.documents.labels(self.name).set(len(self._index))
             except BaseException:
                 self._behind = True
                 raise
@@ -267,6 +285,8 @@ class Collection:
             rows = [row for row, name in enumerate(texts) if name in same]
             kept = [name for name in texts if name in same]
             await store.write_vectors(connection, self.name, kept, embeddings.vectors[rows], model=version)
+        if self._measures is not None:
+            self._measures.reembedded.labels(self.name).inc(len(kept))
         return True
 
     async def _embed(self, texts: Sequence[str], options: CallOptions) -> tuple[NDArray[np.float32], str]:

@@ -115,9 +115,12 @@ def predict(
 
 def _network(recipe: Recipe, base: SourceModel, pooling: Pooling) -> Classifier:
     encoder = load_encoder(base.config, base.tensors)
+    layers = int(base.config["num_hidden_layers"])
+    top = min(recipe.adapter.top_layers or layers, layers)
     adapter = LoraConfig(
         r=recipe.adapter.rank, lora_alpha=recipe.adapter.alpha, lora_dropout=recipe.adapter.dropout,  # type: ignore[arg-type]  # floats are allowed by the formula
         target_modules=list(recipe.adapter.targets), bias="none",
+        layers_to_transform=list(range(layers - top, layers)), layers_pattern="layer",
     )  # fmt: skip
     head = Head(int(base.config["hidden_size"]), len(recipe.model.labels), recipe.model.head_dropout)
     return Classifier(get_peft_model(encoder, adapter), head, pooling)  # type: ignore[arg-type]  # any module is accepted

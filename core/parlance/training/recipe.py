@@ -42,6 +42,8 @@ class AdapterRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     alpha: Annotated[float, Meta(gt=0)] = 32.0
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     targets: tuple[str, ...] = _LINEAR_LAYERS
+    top_layers: Annotated[int, Meta(ge=1)] | None = None
+    """Only the last so many layers are adapted; the backward pass ends below them. ``None`` adapts all."""
 
 
 class OptimiserRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -62,7 +62,7 @@ def signals_of(history: Sequence[Interaction], rules: SignalRules) -> list[Signa
     """
     ratings = [rating for one in history if (rating := rules.rating(one.value)) is not None]
     mean = sum(ratings) / len(ratings) if ratings else 0.5
-    if len(ratings) < 2:  # noqa: PLR2004  # one rating has no mean of its own to be measured against
+    if len(ratings) < 2:  # one rating has no mean of its own to be measured against
         mean = 0.5
     found = []
     for one in history:

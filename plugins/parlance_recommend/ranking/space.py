@@ -24,7 +24,7 @@ _LEAST_ROWS = 8
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """``project(v) = unit((v − mean) @ matrix)``; ``mean``: ``(width,)``, ``matrix``: ``(width, width)`` or ``None``."""
+    """``project(v) = unit((v − mean) @ matrix)``; ``mean``: ``(width,)``, ``matrix``: ``(width, width)``."""
 
     mean: NDArray[np.float32]
     matrix: NDArray[np.float32] | None

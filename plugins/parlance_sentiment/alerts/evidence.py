@@ -71,8 +71,10 @@ def evidence_of(
 
 def what_would_stop(rule: ThresholdRule, seen: Observation) -> str:
     """The smallest change of the window that would have kept the rule silent, in words."""
-    # negative / (documents + more) < share  ⇔  more > negative / share − documents
-    more = max(1, math.floor(seen.negative / rule.negative_share - seen.documents + 1e-9) + 1)
+    # negative / (documents + more) < share  ⇔  more > negative / share − documents, up to a rounding of the quotient
+    more = max(1, math.floor(seen.negative / rule.negative_share - seen.documents) - 1)
+    while seen.negative / (seen.documents + more) >= rule.negative_share:
+        more += 1
     fewer = seen.documents - rule.min_documents + 1
     return (
         f"{more} more document{'s' if more > 1 else ''} that {'are' if more > 1 else 'is'} not negative, "

@@ -17,6 +17,7 @@ __all__ = ["Draft", "DraftLimits", "make_draft"]
 
 MAX_NAMES = 50
 MAX_NAME_CHARS = 200
+MAX_TITLE_CHARS = 2000
 
 
 class DraftLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +82,7 @@ def make_draft(
             limit=limits.text_chars,
         )
     title = _clean_text(title, "title") if title and title.strip() else ""
-    if len(title) > 2000:  # noqa: PLR2004
+    if len(title) > MAX_TITLE_CHARS:
         raise ValidationFailed("'title' is longer than 2,000 characters.", code="text_too_long", field="title")
     moment = parse_time(published_at, field="published_at") if isinstance(published_at, str) else published_at
     if moment is not None and moment > limits.latest:

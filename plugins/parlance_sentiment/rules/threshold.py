@@ -72,7 +72,8 @@ class ThresholdRule(
             raise ValueError("negative_share must be above 0, or the rule would always fire")
         if self.recovers_at >= self.negative_share:
             raise ValueError(
-                f"recovery_share {self.recovers_at} must be below negative_share {self.negative_share}, or the alert flaps"
+                f"recovery_share {self.recovers_at} must be below negative_share {self.negative_share}, "
+                "or the alert flaps"
             )
         if not 1 <= self.recovers_below <= self.min_documents:
             raise ValueError(f"recovery_documents {self.recovers_below} must be from 1 to min_documents")

@@ -42,9 +42,7 @@ async def raise_(connection: AsyncConnection, alert: Alert) -> bool:
         "evidence": msgspec.to_builtins(alert.evidence),
         "resolution": None,
     }
-    result = await connection.execute(
-        insert_or_ignore(alerts, [row], key=["open_fingerprint"]).returning(alerts.c.id)
-    )
+    result = await connection.execute(insert_or_ignore(alerts, [row], key=["open_fingerprint"]).returning(alerts.c.id))
     return result.scalar_one_or_none() is not None
 
 
@@ -135,10 +133,7 @@ async def page(connection: AsyncConnection, query: AlertQuery) -> tuple[list[Ale
     if query.cursor:
         conditions.append(before(query.cursor, alerts.c.starts_at, alerts.c.id))
     statement = (
-        select(alerts)
-        .where(*conditions)
-        .order_by(alerts.c.starts_at.desc(), alerts.c.id.desc())
-        .limit(query.limit + 1)
+        select(alerts).where(*conditions).order_by(alerts.c.starts_at.desc(), alerts.c.id.desc()).limit(query.limit + 1)
     )
     rows = [_alert(row) for row in (await connection.execute(statement)).mappings()]
     shown = rows[: query.limit]

@@ -33,9 +33,7 @@ class DocumentQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
-async def get_many(
-    connection: AsyncConnection, ids: Collection[str], *, lock: bool = False
-) -> dict[str, Document]:
+async def get_many(connection: AsyncConnection, ids: Collection[str], *, lock: bool = False) -> dict[str, Document]:
     """Stored documents by id. ``lock`` holds their rows until the transaction ends (PostgreSQL), in order of id."""
     found: dict[str, Document] = {}
     ordered = sorted(ids)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
 from parlance.errors import ConfigError, ModelError, Overloaded, ValidationFailed
+from parlance.observe.metrics import Metrics
 from parlance.search import tables
 from parlance.search.hybrid import Document, Search
 
@@ -22,11 +25,6 @@ async def add(database, collection, documents=DOCUMENTS):
     prepared = await collection.prepare(documents)
     async with database.transaction() as connection:
         await collection.upsert(connection, prepared)
-
-
-async def settled(collection):
-    while collection.reembedding:
-        await asyncio.sleep(0.001)
 
 
 def ids(hits):
@@ -62,10 +60,14 @@ async def test_a_rolled_back_write_is_never_found(database, search):
     collection = search.collection("faq", model="embed")
     await add(database, collection, DOCUMENTS[:1])
     prepared = await collection.prepare(DOCUMENTS[1:])
-    with pytest.raises(RuntimeError, match="changed my mind"):
+
+    async def change_mind() -> None:
         async with database.transaction() as connection:
             await collection.upsert(connection, prepared)
             raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        await change_mind()
     assert ids(await collection.search("parcel 退款")) == ["refund"]
     assert await collection.count() == 1
 
@@ -128,7 +130,7 @@ async def test_a_new_model_version_re_embeds_in_the_background_while_words_still
     hits = await collection.search("refund", limit=3)
     assert ids(hits)[0] == "refund"
     assert hits[0].dense is None
-    await settled(collection)
+    await collection.settled()
     assert (await collection.search("refund", limit=1))[0].dense is not None
     async with database.read() as connection:
         models = set((await connection.execute(select(tables.vectors.c.model))).scalars())
@@ -141,7 +143,7 @@ async def test_rolling_a_model_back_needs_no_embedding(database, search, engine)
     await collection.search("warm")
     engine.version = "next"
     await collection.search("refund")
-    await settled(collection)
+    await collection.settled()
     engine.version = "fake"
     engine.calls.clear()
     assert (await collection.search("refund", limit=1))[0].dense is not None
@@ -164,9 +166,8 @@ async def test_a_failing_re_embedding_is_tried_again_later_and_searches_go_on(da
     collection = search.collection("faq", model="embed")
     await add(database, collection)
     engine.version = "next"
-    engine.errors = []
     await collection.search("warm")
-    await settled(collection)
+    await collection.settled()
     engine.version = "third"
     original = engine.embed
 
@@ -175,10 +176,10 @@ async def test_a_failing_re_embedding_is_tried_again_later_and_searches_go_on(da
             raise ModelError("broken")
         return await original(texts, **options)
 
-    search._engine.embed  # noqa: B018
-    collection._embedder = type("Failing", (), {"embed": staticmethod(failing)})()
+    engine_that_fails = SimpleNamespace(embed=failing)
+    collection._embedder = engine_that_fails
     assert ids(await collection.search("refund", limit=1)) == ["refund"]
-    await settled(collection)
+    await collection.settled()
     assert ids(await collection.search("refund", limit=1)) == ["refund"]
     assert not collection.reembedding, "not before the waiting time is over"
 
@@ -250,3 +251,17 @@ async def test_searches_during_writes_find_every_acknowledged_document(database,
 
     await asyncio.gather(*(writer(start) for start in (0, 10, 20)))
     assert await collection.count() == 30
+
+
+async def test_the_search_counts_documents_and_re_embeddings(database, engine):
+    registry = CollectorRegistry()
+    made = Search(database, engine, refresh_s=0.0, metrics=Metrics(registry, "core"))
+    collection = made.collection("faq", model="embed")
+    await add(database, collection)
+    await made.start()
+    assert registry.get_sample_value("parlance_core_search_documents", {"collection": "faq"}) == 3
+    engine.version = "next"
+    await collection.search("refund")
+    await collection.settled()
+    assert registry.get_sample_value("parlance_core_search_reembedded_total", {"collection": "faq"}) == 3
+    await made.close()
