@@ -17,6 +17,7 @@ from parlance_recommend.behaviour.signal import SignalRules, signals_of
 from parlance_recommend.catalogue.item import FieldNames, Item, item_of, merge_fields
 from parlance_recommend.encoding import Encoder
 from parlance_recommend.index import ItemIndex
+from parlance_recommend.measures import Measures
 from parlance_recommend.ranker import Candidate, Ranked, Ranker
 from parlance_recommend.ranking.explain import Language
 from parlance_recommend.ranking.popularity import Popularity
@@ -81,7 +82,7 @@ class Recommender:
         self._counted = 0
         self._erasures = -1
         self._refreshing = asyncio.Lock()
-        self._metrics = _Metrics(context)
+        self._metrics = Measures(context.metrics)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Recommender]:
@@ -89,8 +90,14 @@ class Recommender:
         await self.refresh()
         yield self
 
-    async def record(self, events: Sequence[Event]) -> Recorded:
+    def now_ms(self) -> int:
+        """The present moment, epoch milliseconds."""
+        return int(self._context.clock.now().timestamp() * 1000)
+
+    async def record(self, events: Sequence[Event], *, encode: bool = True) -> Recorded:
         """Write events, once each by id, all or none; items and users take over what their events say.
+
+        With ``encode=False`` (imports) neither are new texts encoded nor is the index refreshed.
 
         Raises:
             TooLarge: more than ``events_limit``.
@@ -113,7 +120,8 @@ class Recommender:
             unknown = named - await item_store.known_ids(connection, sorted(named))
         for event in fresh:
             self._metrics.events.labels(kind=event.kind).inc()
-        await self._after_change(len(changed))
+        if encode:
+            await self._after_change(len(changed))
         return Recorded(
             accepted=len(fresh),
             duplicates=len(events) - len(fresh),
@@ -121,7 +129,7 @@ class Recommender:
             unknown_items=tuple(sorted(unknown)),
         )
 
-    async def put_items(self, new: Sequence[tuple[str, dict[str, Any]]]) -> int:
+    async def put_items(self, new: Sequence[tuple[str, dict[str, Any]]], *, encode: bool = True) -> int:
         """Replace items by id with exactly the given fields; of one id given twice the last counts.
 
         Returns:
@@ -142,7 +150,8 @@ class Recommender:
                 if identity not in known or known[identity].fields != item.fields
             ]
             await item_store.save_items(connection, changed, now=now, revision=revision)
-        await self._after_change(len(changed))
+        if encode:
+            await self._after_change(len(changed))
         return len(changed)
 
     async def rank(
@@ -273,7 +282,7 @@ class Recommender:
         self._metrics.encoded.set(self._index.encoded)
 
     async def encode_waiting(self) -> bool:
-        """Encode a batch of items that wait; ``True`` while more do. A new model version is taken up when none is left."""
+        """Encode a batch of waiting items; ``True`` while more wait. A new version is taken up when none is left."""
         version = await self._encoder.probe()
         done, more = await self._encoder.encode_pending(
             batch=self.settings.encode_batch, options=CallOptions(priority=Priority.BACKGROUND)
@@ -332,7 +341,7 @@ class Recommender:
         profile = build_profile(
             signals_of(past, self._rules),
             dict(zip(ids, index.vectors(ids), strict=True)),
-            now_ms=at_ms if at_ms is not None else int(self._context.clock.now().timestamp() * 1000),
+            now_ms=at_ms if at_ms is not None else self.now_ms(),
             half_life_days=self.settings.interest_half_life_days,
             width=index.width,
         )
@@ -368,16 +377,3 @@ class Recommender:
     def _fresh_popularity(self) -> Popularity:
         settings = self.settings
         return Popularity(half_life_days=settings.popularity_half_life_days, prior=settings.quality_prior)
-
-
-class _Metrics:
-    """The plugin's counters; asking again for the same ones gives the same ones."""
-
-    def __init__(self, context: PluginContext[Any]) -> None:
-        metrics = context.metrics
-        self.events = metrics.counter("events", "Events written, by kind", ("kind",))
-        self.rankings = metrics.counter("rankings", "Rankings answered", ("model",))
-        self.degraded = metrics.counter("degraded", "Rankings that had to do without a part", ("reason",))
-        self.seconds = metrics.histogram("rank_seconds", "Time of one ranking")
-        self.items = metrics.gauge("items", "Items in the catalogue")
-        self.encoded = metrics.gauge("items_encoded", "Items whose text has a vector")

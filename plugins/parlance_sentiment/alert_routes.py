@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from litestar import Controller, Request, delete, get, post, put
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
 from litestar.response import ServerSentEvent
 
 from parlance.errors import Conflict, NotFound, ValidationFailed
@@ -35,10 +36,10 @@ class AlertController(Controller):
     async def list_alerts(
         self,
         service: Service,
-        state: Annotated[Literal["firing", "resolved"] | None, Parameter(description="Only in this state.")] = None,
-        rule: Annotated[str | None, Parameter(description="Only of this rule.")] = None,
-        key: Annotated[str | None, Parameter(description="Only of this key, such as company:NAME.")] = None,
-        acknowledged: Annotated[bool | None, Parameter(description="Only those that were, or were not.")] = None,
+        state: Annotated[Literal[firing, resolved] | None, QueryParameter(description="Only in this state.")] = None,
+        rule: Annotated[str | None, QueryParameter(description="Only of this rule.")] = None,
+        key: Annotated[str | None, QueryParameter(description="Only of this key, such as company:NAME.")] = None,
+        acknowledged: Annotated[bool | None, QueryParameter(description="Only those that were, or were not.")] = None,
         since: From = None,
         until: To = None,
         limit: Limit = 50,
@@ -68,13 +69,13 @@ class AlertController(Controller):
     )
     async def follow(
         self,
-        stream: Annotated[AlertStream, Dependency(skip_validation=True)],
+        stream: NamedDependency[SkipValidation[AlertStream]],
         last_event_id: Annotated[
-            str | None, Parameter(header="Last-Event-ID", description="The last event that you have seen.")
+            str | None, HeaderParameter(name="Last-Event-ID", description="The last event that you have seen.")
         ] = None,
         after: Annotated[
             str | None,
-            Parameter(description="The same, for clients that cannot set headers; 0 begins with the oldest."),
+            QueryParameter(description="The same, for clients that cannot set headers; 0 begins with the oldest."),
         ] = None,
     ) -> ServerSentEvent:
         """Events `alert.firing`, `alert.resolved` and `alert.updated`, each with the alert as its data.
@@ -91,7 +92,7 @@ class AlertController(Controller):
         summary="Read one alert",
         responses=responses(NotFound),
     )
-    async def read(self, alert_id: str, service: Service) -> Alert:
+    async def read(self, alert_id: FromPath[str], service: Service) -> Alert:
         """One alert with its evidence."""
         return await service.alert(alert_id)
 
@@ -104,7 +105,11 @@ class AlertController(Controller):
         responses=responses(NotFound, Conflict, ValidationFailed),
     )
     async def acknowledge(
-        self, alert_id: str, service: Service, request: Request[Any, Any, Any], data: AcknowledgeIn | None = None
+        self,
+        alert_id: FromPath[str],
+        service: Service,
+        request: Request[Any, Any, Any],
+        data: JSONBody[AcknowledgeIn | None] = None,
     ) -> Alert:
         """Note who took notice. The first acknowledgement stands; an alert that was resolved cannot take one."""
         taken = data or AcknowledgeIn()
@@ -133,7 +138,7 @@ class RuleController(Controller):
         summary="Create a rule",
         responses=responses(Conflict, ValidationFailed),
     )
-    async def create(self, data: ThresholdRule, service: Service) -> RuleOut:
+    async def create(self, data: JSONBody[ThresholdRule], service: Service) -> RuleOut:
         """Create a rule. It is judged at once on what is stored, and then with every document."""
         return await service.save_rule(data, replace=False)
 
@@ -144,7 +149,7 @@ class RuleController(Controller):
         summary="Read one rule",
         responses=responses(NotFound),
     )
-    async def read(self, name: str, service: Service) -> RuleOut:
+    async def read(self, name: FromPath[str], service: Service) -> RuleOut:
         """One rule, with its origin and version."""
         return await service.rule(name)
 
@@ -155,7 +160,7 @@ class RuleController(Controller):
         summary="Create or replace a rule",
         responses=responses(Conflict, ValidationFailed),
     )
-    async def replace(self, name: str, data: ThresholdRule, service: Service) -> RuleOut:
+    async def replace(self, name: FromPath[str], data: JSONBody[ThresholdRule], service: Service) -> RuleOut:
         """Create a rule or replace it. Alerts on keys that it no longer watches are resolved."""
         if data.name != name:
             raise ValidationFailed(
@@ -170,6 +175,6 @@ class RuleController(Controller):
         summary="Remove a rule",
         responses=responses(NotFound, Conflict),
     )
-    async def remove(self, name: str, service: Service) -> None:
+    async def remove(self, name: FromPath[str], service: Service) -> None:
         """Remove a rule; its open alerts are resolved."""
         await service.remove_rule(name)

@@ -69,7 +69,7 @@ def import_(
     """
     import msgspec
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
     from parlance_sentiment.importing import import_documents
 
@@ -77,7 +77,7 @@ def import_(
     with Progress(
         "labelling",
         BarColumn(),
-        MofNCompleteColumn(),
+        DownloadColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Controller, Request, delete, get, post
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter, SkipValidation
 
 from parlance.errors import NotFound, Overloaded, TooLarge, ValidationFailed
 from parlance.http.auth import caller_of, require_scope
@@ -33,13 +34,13 @@ from parlance_sentiment.store.documents import DocumentQuery
 
 __all__ = ["Cursor", "DocumentController", "From", "Limit", "Service", "To", "TrendController", "moment"]
 
-Service = Annotated[SentimentService, Dependency(skip_validation=True)]
+Service = NamedDependency[SkipValidation[SentimentService]]
 From = Annotated[
-    str | None, Parameter(query="from", description="Earliest time, included: ISO 8601 with a zone, or a date.")
+    str | None, QueryParameter(name="from", description="Earliest time, included: ISO 8601 with a zone, or a date.")
 ]
-To = Annotated[str | None, Parameter(query="to", description="Latest time, not included.")]
-Limit = Annotated[int, Parameter(ge=1, le=500, description="Most entries on a page.")]
-Cursor = Annotated[str | None, Parameter(description="'next_cursor' of the page before.")]
+To = Annotated[str | None, QueryParameter(name="to", description="Latest time, not included.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=500, description="Most entries on a page.")]
+Cursor = Annotated[str | None, QueryParameter(description="'next_cursor' of the page before.")]
 Label = Literal["positive", "neutral", "negative"]
 
 _IN_THREAD_BYTES = 64_000
@@ -100,10 +101,10 @@ class DocumentController(Controller):
     async def list_documents(
         self,
         service: Service,
-        company: Annotated[str | None, Parameter(description="Only about this company.")] = None,
-        topic: Annotated[str | None, Parameter(description="Only about this topic.")] = None,
-        source: Annotated[str | None, Parameter(description="Only from this source.")] = None,
-        label: Annotated[Label | None, Parameter(description="Only with this label.")] = None,
+        company: Annotated[str | None, QueryParameter(description="Only about this company.")] = None,
+        topic: Annotated[str | None, QueryParameter(description="Only about this topic.")] = None,
+        source: Annotated[str | None, QueryParameter(description="Only from this source.")] = None,
+        label: Annotated[Label | None, QueryParameter(description="Only with this label.")] = None,
         since: From = None,
         until: To = None,
         limit: Limit = 50,
@@ -130,7 +131,7 @@ class DocumentController(Controller):
         summary="Read one document",
         responses=responses(NotFound),
     )
-    async def read(self, document_id: str, service: Service) -> DocumentOut:
+    async def read(self, document_id: FromPath[str], service: Service) -> DocumentOut:
         """One stored document with its labels."""
         return DocumentOut.of(await service.document(document_id))
 
@@ -141,7 +142,7 @@ class DocumentController(Controller):
         summary="Withdraw a document",
         responses=responses(NotFound),
     )
-    async def withdraw(self, document_id: str, service: Service) -> None:
+    async def withdraw(self, document_id: FromPath[str], service: Service) -> None:
         """Delete a document, take it out of past buckets, and judge open alerts again."""
         await service.withdraw(document_id)
 
@@ -161,13 +162,15 @@ class TrendController(Controller):
         service: Service,
         key: Annotated[
             list[str] | None,
-            Parameter(description="`all`, `company:NAME`, `source:NAME` or `topic:NAME`; repeat it, up to 20 times."),
+            QueryParameter(
+                description="`all`, `company:NAME`, `source:NAME` or `topic:NAME`; repeat it, up to 20 times."
+            ),
         ] = None,
-        bucket: Annotated[Literal["hour", "day", "week"], Parameter(description="Weeks begin on Monday.")] = "day",
+        bucket: Annotated[Literal["hour", "day", "week"], QueryParameter(description="Weeks begin on Monday.")] = "day",
         since: From = None,
         until: To = None,
-        timezone: Annotated[str, Parameter(description="IANA zone in which days and weeks begin.")] = "UTC",
-        fill: Annotated[bool, Parameter(description="Give points of zeros where there is nothing.")] = True,
+        timezone: Annotated[str, QueryParameter(description="IANA zone in which days and weeks begin.")] = "UTC",
+        fill: Annotated[bool, QueryParameter(description="Give points of zeros where there is nothing.")] = True,
     ) -> TrendOut:
         """Counts per label, mean score and share of negative documents, by published time.
 
@@ -192,7 +195,7 @@ class TrendController(Controller):
     async def keys(
         self,
         service: Service,
-        prefix: Annotated[str, Parameter(description="Such as `company:`.", max_length=300)] = "",
+        prefix: Annotated[str, QueryParameter(description="Such as `company:`.", max_length=300)] = "",
         since: From = None,
         until: To = None,
         limit: Limit = 50,

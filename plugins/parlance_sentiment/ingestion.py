@@ -22,6 +22,7 @@ from parlance_sentiment.measures import Measures
 from parlance_sentiment.settings import SentimentSettings
 from parlance_sentiment.store import buckets as bucket_rows
 from parlance_sentiment.store import documents as document_rows
+from parlance_sentiment.store.turns import take_turn
 from parlance_sentiment.trends import changes
 
 __all__ = ["Ingested", "Ingestion", "Outcome"]
@@ -86,6 +87,7 @@ class Ingestion:
             labels.update(zip(wanted, answers, strict=True))
             try:
                 async with self._context.storage.transaction() as connection:
+                    await take_turn(connection)
                     results = await self._store(connection, drafts, labels)
                     self._context.storage.after_commit(connection, lambda done=results: self._measure(done))  # type: ignore[misc]
                     return results
@@ -102,6 +104,7 @@ class Ingestion:
             NotFound: code ``unknown_document``.
         """
         async with self._context.storage.transaction() as connection:
+            await take_turn(connection)
             found = await document_rows.get_many(connection, [identity], lock=True)
             if identity not in found:
                 raise unknown_document(identity)

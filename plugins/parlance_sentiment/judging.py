@@ -19,6 +19,7 @@ from parlance_sentiment.settings import SentimentSettings
 from parlance_sentiment.store import alerts as alert_rows
 from parlance_sentiment.store import rules as rule_rows
 from parlance_sentiment.store import windows
+from parlance_sentiment.store.turns import take_turn
 
 __all__ = ["TOPIC", "Judging"]
 
@@ -67,6 +68,7 @@ class Judging:
         """
         if await self._anything_due():
             async with self._context.storage.transaction() as connection:
+                await take_turn(connection)
                 await self.drop_orphans(connection)
                 for rule in (await self.rules(connection)).values():
                     if rule.enabled and rule.basis == "clock":

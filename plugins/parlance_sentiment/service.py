@@ -36,6 +36,7 @@ from parlance_sentiment.store import documents as document_rows
 from parlance_sentiment.store import rules as rule_rows
 from parlance_sentiment.store.alerts import AlertQuery
 from parlance_sentiment.store.documents import DocumentQuery
+from parlance_sentiment.store.turns import take_turn
 from parlance_sentiment.trends import Tally, Totals, floor_time, next_time, roll_up
 from parlance_sentiment.trends.rollup import BucketSize
 
@@ -230,6 +231,7 @@ class SentimentService:
         """
         self._refuse_configured(rule.name)
         async with self._storage.transaction() as connection:
+            await take_turn(connection)
             if not replace and rule.name in await self._judging.rules(connection):
                 raise Conflict(
                     f"There is a rule '{rule.name}' already.",
@@ -251,6 +253,7 @@ class SentimentService:
         """
         self._refuse_configured(name)
         async with self._storage.transaction() as connection:
+            await take_turn(connection)
             if not await rule_rows.remove(connection, name):
                 raise _unknown_rule(name)
             await self._judging.drop_orphans(connection)
@@ -283,6 +286,7 @@ class SentimentService:
             Conflict: code ``alert_resolved``.
         """
         async with self._storage.transaction() as connection:
+            await take_turn(connection)
             now = self._context.clock.now()
             changed = await alert_rows.acknowledge(connection, identity, by=by, comment=comment, now=now)
             alert = _found(await alert_rows.find(connection, identity), identity)

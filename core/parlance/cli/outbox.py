@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -119,8 +120,12 @@ def attempts(obj: dict[str, Any] | None, message_id: str, as_json: bool) -> None
 def redeliver(obj: dict[str, Any] | None, message_ids: Sequence[str]) -> None:
     """Send messages again; the running server delivers them."""
     for message_id in message_ids:
-        _run(obj, lambda box, chosen=message_id: box.redeliver(chosen))
+        _run(obj, partial(_redeliver, message_id=message_id))
         click.echo(f"{message_id}: will be sent again")
+
+
+async def _redeliver(box: Outbox, *, message_id: str) -> None:
+    await box.redeliver(message_id)
 
 
 def _run(obj: dict[str, Any] | None, work: Callable[[Outbox], Awaitable[T]]) -> T:

@@ -1,0 +1,1 @@
+"""Texts in, results out: tokenise → batch → run → decode, for every task."""

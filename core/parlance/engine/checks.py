@@ -34,7 +34,9 @@ def check_texts(texts: Sequence[str]) -> None:
     """
     if isinstance(texts, str):
         raise ValidationFailed(
-            "The texts are one string where a list of strings is expected.", hint="Wrap it in a list.", code="not_a_text"
+            "The texts are one string where a list of strings is expected.",
+            hint="Wrap it in a list.",
+            code="not_a_text",
         )
     for index, text in enumerate(texts):
         _check(text, index, f"Text {index}")

@@ -70,9 +70,7 @@ def classification(artefact: Artefact, values: Sequence[float], *, truncated: bo
     )
 
 
-def spans(
-    labels: Sequence[str], values: NDArray[np.float64], offsets: Sequence[tuple[int, int]]
-) -> list[RawSpan]:
+def spans(labels: Sequence[str], values: NDArray[np.float64], offsets: Sequence[tuple[int, int]]) -> list[RawSpan]:
     """BIO labels of tokens → spans ``(start, end, label, probability)`` in characters of the tokenised text.
 
     An ``I-`` that follows nothing of its kind opens a span (as the CoNLL evaluation reads it). A span's probability is

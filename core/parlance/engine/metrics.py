@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from parlance.engine.queue import WorkQueue
 from parlance.engine.served import ServedModel
 from parlance.observe.metrics import SIZE_BUCKETS, Metrics
@@ -38,8 +40,8 @@ class EngineMetrics:
         """Show the queue's state whenever the metrics are read."""
         for priority in Priority:
             name = priority.name.lower()
-            self._queue_tokens.labels(name).set_function(lambda one=priority: queue.tokens(one))
-            self._wait.labels(name).set_function(lambda one=priority: queue.wait_s(priority=one, charge_to=""))
+            self._queue_tokens.labels(name).set_function(partial(queue.tokens, priority))
+            self._wait.labels(name).set_function(partial(queue.wait_s, priority=priority, charge_to=""))
         self.workers.set(queue.threads)
 
     def batch(self, model: ServedModel, *, texts: int, tokens: int, padded: int, run_s: float, decode_s: float) -> None:

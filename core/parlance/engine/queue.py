@@ -70,7 +70,7 @@ class _Lengths:
 
 
 class _Lane:
-    """All waiting texts of one priority: accounts that share it fairly by start-time fair queueing (Goyal et al. 1996)."""
+    """All waiting texts of one priority, shared fairly by accounts: start-time fair queueing (Goyal et al. 1996)."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, _Account] = {}
@@ -163,7 +163,7 @@ class WorkQueue:
                 self._lanes[priority].add(entry)
             entry.deadline = max(entry.deadline, deadline)
 
-    def take(self, *, now: float, wait: bool = True) -> list[Entry] | None:
+    def take(self, *, wait: bool = True) -> list[Entry] | None:
         """The next batch, all of one model; blocks while there is none.
 
         Returns:

@@ -44,7 +44,12 @@ class Tokeniser:
         self._offsets = artefact.task == "tag"
 
     async def tokenise(
-        self, texts: Sequence[Input], *, overlong: Literal["truncate", "refuse"], indices: Sequence[int], thread: Executor
+        self,
+        texts: Sequence[Input],
+        *,
+        overlong: Literal["truncate", "refuse"],
+        indices: Sequence[int],
+        thread: Executor,
     ) -> list[Tokens]:
         """Tokenise a call's texts; ``indices`` are their places in the call, for errors.
 

@@ -1,5 +1,5 @@
-"""Threads that run batches: each takes what waits as soon as it is free, computes outside the interpreter lock, and hands
-the answers to the event loop."""
+"""Threads that run batches: each takes what waits as soon as it is free, computes outside the interpreter lock, and
+hands the answers to the event loop."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class Workers:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
-        while (batch := self._queue.take(now=self._clock.monotonic())) is not None:
+        while (batch := self._queue.take()) is not None:
             cost_s = sum(entry.cost_s for entry in batch)
             try:
                 answers = self._answers(batch)
-            except BaseException as error:  # noqa: BLE001  # a worker outlives whatever a runner raises, SystemExit too
+            except BaseException as error:  # a worker outlives whatever a runner raises, SystemExit too
                 logging.getLogger(__name__).exception("a batch of %s failed", batch[0].model.artefact.reference)
                 failure = _failure(batch[0], error)
                 answers = [Answer(entry, error=failure) for entry in batch]

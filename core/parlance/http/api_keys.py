@@ -75,10 +75,12 @@ class ApiKeys:
             await connection.execute(insert(api_keys).values(row))
         return key, f"plk_{key.id}_{secret}"
 
-    async def list(self) -> list[ApiKey]:
+    async def list_keys(self) -> list[ApiKey]:
         """All keys, also revoked and expired ones, oldest first."""
         async with self._database.read() as connection:
-            rows = (await connection.execute(select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id))).mappings()
+            rows = (
+                await connection.execute(select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id))
+            ).mappings()
             return [_key(dict(row)) for row in rows]
 
     async def any(self) -> bool:

@@ -19,6 +19,8 @@ __all__ = ["MEDIA_TYPE", "BadLine", "GoodLine", "decode_lines", "encode_lines", 
 MEDIA_TYPE = "application/x-ndjson"
 _MEDIA_TYPES = {MEDIA_TYPE, "application/ndjson", "application/jsonl", "application/jsonlines"}
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 T = TypeVar("T")
 
 
@@ -50,13 +52,11 @@ def decode_lines(body: bytes, kind: type[T]) -> Iterator[GoodLine[T] | BadLine]:
     """
     decoder = msgspec.json.Decoder(kind)
     for number, line in enumerate(body.split(b"\n"), start=1):
-        line = line.strip()
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if not line:
+        content = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).strip()
+        if not content:
             continue
         try:
-            yield GoodLine(number, decode_json(line, decoder))
+            yield GoodLine(number, decode_json(content, decoder))
         except ParlanceError as error:
             yield BadLine(line=number, code=error.code, message=str(error))
 

@@ -47,7 +47,7 @@ REQUEST_ID_KEY = "parlance_request_id"
 """Where a connection's scope holds the request id."""
 ERROR_KEY = "parlance_error_code"
 """Where the gateway finds the code of the error that was answered, for the summary line."""
-_STANDARD = ("type", "title", "status", "detail", "code", "hint", "request_id", "errors")
+_STANDARD = ("type", "title", "status", "detail", "code", "hint", "request_id")
 _TOP_LEVEL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -99,9 +99,7 @@ def problem_body(error: ParlanceError, request_id: str) -> bytes:
     }
     if error.hint:
         body["hint"] = error.hint
-    for name, value in error.facts.items():
-        if name not in _STANDARD or name == "errors":
-            body[name] = value
+    body |= {name: value for name, value in error.facts.items() if name not in _STANDARD}
     return msgspec.json.encode(body, enc_hook=str)
 
 
@@ -213,7 +211,7 @@ def _validation(error: ValidationException) -> ParlanceError:
     for item in error.extra if isinstance(error.extra, list) else []:
         message = str(item.get("message", "")).replace("`", "'")
         path = str(item.get("key", ""))
-        if not path and "'data'" in message:
+        if path == "data":  # a body that is there is decoded, and refused, before this
             return BadInput("The body is empty; this route takes a JSON document.", code="invalid_json")
         found.append({"path": path, "message": message})
     if not found:

@@ -45,5 +45,5 @@ def _decoder(handler: BaseRouteHandler) -> msgspec.json.Decoder[Any]:
     decoder = handler.opt.get(_OPTION)
     if decoder is None:
         field = handler.parsed_fn_signature.parameters.get("data")
-        decoder = handler.opt[_OPTION] = msgspec.json.Decoder(field.raw if field is not None else Any)
+        decoder = handler.opt[_OPTION] = msgspec.json.Decoder(field.annotation if field is not None else Any)
     return cast("msgspec.json.Decoder[Any]", decoder)

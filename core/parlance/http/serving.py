@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from parlance.clock import SystemClock
 from parlance.errors import ParlanceError
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ def _loop_runner() -> Callable[[Any], Any]:
 
 
 async def _serve(app: Application) -> None:
-    from parlance.http.auth import check_exposure
+    from parlance.http.api_keys import ApiKeys, check_exposure
 
     settings = app.settings.core
     await app.migrate()
-    await check_exposure(settings.server, app.database)
+    check_exposure(settings, await ApiKeys(app.database, clock=SystemClock()).any())
     server = _uvicorn(app) if settings.server.server == "uvicorn" else _granian(app)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()

@@ -46,7 +46,7 @@ class _Running:
         self.job = job
         self.woken = asyncio.Event()
         self.loop: asyncio.Task[None] | None = None
-        self.round: asyncio.Task[bool | None] | None = None
+        self.round: asyncio.Future[bool | None] | None = None
 
 
 class Supervisor:
@@ -167,7 +167,7 @@ class Supervisor:
         started = self._clock.monotonic()
         result, more = "cancelled", False
         round_ = asyncio.ensure_future(running.job.run())
-        running.round = round_  # type: ignore[assignment]  # a coroutine becomes a task
+        running.round = round_
         try:
             await asyncio.wait([round_])
             if not round_.cancelled():

@@ -60,8 +60,8 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None) -> None:
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """A logger whose lines carry ``logger=<name>``."""
-    return cast("FilteringBoundLogger", structlog.get_logger(logger=name))
+    """A logger whose lines carry ``component=<name>``."""
+    return cast("FilteringBoundLogger", structlog.get_logger(component=name))
 
 
 def _console_renderers(stream: TextIO) -> list[Processor]:

@@ -60,7 +60,13 @@ class Metrics:
         return self._get(Histogram, name, description, labels, buckets=buckets)
 
     def _get(
-        self, kind: type[M], name: str, description: str, labels: Sequence[str], *, buckets: Sequence[float] | None = None
+        self,
+        kind: type[M],
+        name: str,
+        description: str,
+        labels: Sequence[str],
+        *,
+        buckets: Sequence[float] | None = None,
     ) -> M:
         full_name = f"parlance_{self.plugin}_{name}".replace("-", "_")
         with self._known.lock:

@@ -61,7 +61,8 @@ def candidates(
     """
     if wanted != "auto" and wanted not in factories:
         raise ConfigError(
-            f"engine.runner is '{wanted}', which is no runner here.", hint=f"Known: auto, {', '.join(sorted(factories))}."
+            f"engine.runner is '{wanted}', which is no runner here.",
+            hint=f"Known: auto, {', '.join(sorted(factories))}.",
         )
     usable: dict[str, RunnerFactory] = {}
     reasons: list[str] = []
@@ -169,9 +170,7 @@ def _measure_all(
     return choice, best[1]
 
 
-def _key(
-    artefact: Artefact, options: Sequence[tuple[str, Precision]], threads: int, texts: Sequence[Inputs]
-) -> str:
+def _key(artefact: Artefact, options: Sequence[tuple[str, Precision]], threads: int, texts: Sequence[Inputs]) -> str:
     facts = [fingerprint(), sorted(library_versions().items()), options, threads, artefact.fidelity, len(texts)]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 

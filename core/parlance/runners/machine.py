@@ -1,4 +1,4 @@
-"""What this machine can do: its cores, the arithmetic its CPU has instructions for, and a name to keep measurements by."""
+"""What this machine can do: its cores, its CPU's arithmetic, and a name to keep measurements by."""
 
 from __future__ import annotations
 

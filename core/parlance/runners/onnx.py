@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -43,13 +42,13 @@ class OnnxRunner:
         try:
             # A graph with external data keeps its weights in the file: ONNX Runtime maps them instead of copying.
             self._session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001  # the library raises a class per cause, all private
+        except Exception as error:  # the library raises a class per cause, all private
             raise ModelError(f"ONNX Runtime cannot load {artefact.reference}: {error}.", model=artefact.name) from error
 
     def run(self, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         try:
             output: NDArray[np.float32] = self._session.run(self._outputs, inputs)[0]
-        except Exception as error:  # noqa: BLE001  # as above
+        except Exception as error:  # as above
             raise ModelError(f"ONNX Runtime failed on {self._reference}: {error}.") from error
         return output
 
@@ -87,7 +86,7 @@ def _quantised(artefact: Artefact, graph: Path) -> Path:
     made = Path(tempfile.mkdtemp(prefix=".int8-", dir=artefact.path.parent))
     try:
         quantize_dynamic(graph, made / "model.onnx", per_channel=True, weight_type=QuantType.QInt8)
-        os.replace(made, folder)
+        made.replace(folder)
     except OSError as error:
         if target.exists():  # another process was quicker
             return target

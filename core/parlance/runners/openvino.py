@@ -35,7 +35,7 @@ class OpenVinoRunner:
         self.precision: Precision = precision
         self._reference = artefact.reference
         self._output = artefact.output
-        self._pad = {name: 0 for name in artefact.inputs} | {"input_ids": artefact.pad_id}
+        self._pad = dict.fromkeys(artefact.inputs, 0) | {"input_ids": artefact.pad_id}
         self._local = threading.local()
         # One core object per model: the compiled forms lie beside the artefact and go when it goes.
         core = openvino.Core()

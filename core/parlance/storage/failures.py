@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from typing import Literal
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from parlance.errors import ConfigError, Conflict, ParlanceError, StorageError, ValidationFailed
@@ -98,6 +98,8 @@ def translate(error: BaseException, *, where: str) -> ParlanceError | None:
         error: what was caught.
         where: the database's name without its password, for the message.
     """
+    if isinstance(error, StatementError) and isinstance(error.orig, UnicodeEncodeError | ValueError | OverflowError):
+        error = error.orig
     if isinstance(error, UnicodeEncodeError):
         return ValidationFailed(
             f"A text holds a character that cannot be stored: {error.reason} at position {error.start}.",
@@ -106,6 +108,8 @@ def translate(error: BaseException, *, where: str) -> ParlanceError | None:
         )
     if isinstance(error, OverflowError):
         return ValidationFailed(f"A number is out of range: {error}.", hint="Integers have 64 bits.")
+    if isinstance(error, ValueError):
+        return ValidationFailed(f"A value cannot be stored: {error}", code="value_not_storable")
     if isinstance(error, PoolTimeout):
         return _storage("busy", error, where)
     original = _original(error)

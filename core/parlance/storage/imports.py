@@ -65,7 +65,7 @@ async def import_rows(
     store: Callable[[Sequence[T]], Awaitable[None]],
     mapping: Mapping[str, str] | None = None,
     required: Sequence[str] = (),
-    format: Format | None = None,
+    format: Format | None = None,  # noqa: A002  # the word that users know
     encoding: str | None = None,
     rejects: Path | None = None,
     batch: int = 500,
@@ -91,11 +91,11 @@ async def import_rows(
         BadInput: the file cannot be read, its format is unknown, or a required column is not in its header.
     """
     kind = _format(path, format)
-    chosen = encoding or await asyncio.to_thread(detect_encoding, path)
+    chosen = encoding if encoding is not None else await asyncio.to_thread(detect_encoding, path)
+    size = (await asyncio.to_thread(path.stat)).st_size
     report = ImportReport(str(path), kind, chosen)
     target = rejects or path.with_name(path.name + ".rejects.jsonl")
     out = _Rejects(target, report)
-    size = path.stat().st_size
     position = [0]
     rows = read_rows(path, format=kind, encoding=chosen, mapping=mapping, required=required, position=position)
     try:
@@ -119,7 +119,7 @@ async def import_rows(
 def read_rows(
     path: Path,
     *,
-    format: Format | None = None,
+    format: Format | None = None,  # noqa: A002  # the word that users know
     encoding: str | None = None,
     mapping: Mapping[str, str] | None = None,
     required: Sequence[str] = (),
@@ -132,7 +132,7 @@ def read_rows(
     kind = _format(path, format)
     try:
         with path.open("rb") as raw:
-            text = _decoded(raw, encoding or detect_encoding(path), position if position is not None else [0])
+            text = _decoded(raw, encoding if encoding is not None else detect_encoding(path), position if position is not None else [0])
             rows = _json_rows(text) if kind == "jsonl" else _table_rows(text, "\t" if kind == "tsv" else ",", path)
             for index, row in enumerate(rows):
                 yield _checked(row, mapping or {}, required, path, header=index == 0 and kind != "jsonl")

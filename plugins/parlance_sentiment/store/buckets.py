@@ -19,11 +19,7 @@ KeyCount = tuple[str, Tally]
 
 
 async def add(connection: AsyncConnection, changes: Mapping[Bucket, Tally]) -> None:
-    """Add to the counters. Rows are taken in one order, so that two writers never wait for each other in a ring.
-
-    On PostgreSQL the rows stay locked until the transaction ends: whoever counts the same key and hour waits here, and
-    then sees the other's documents when it judges the rules.
-    """
+    """Add to the counters, in one order of rows."""
     if not changes:
         return
     statement = insert(buckets)

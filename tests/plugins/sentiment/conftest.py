@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
@@ -21,6 +22,7 @@ from parlance.settings import DatabaseSettings, LimitSettings
 from parlance.storage.database import Database
 from parlance.storage.events import EventLog
 from parlance.storage.migrations import CORE_FOLDER, migrate
+from parlance.storage.outbox import Outbox
 from parlance.storage.tables import metadata as core_metadata
 from parlance.testing import FakeEngine
 from parlance_sentiment.plugin import plugin
@@ -32,16 +34,15 @@ NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
 RULE = ThresholdRule(name="surge", window="6h", negative_share=0.6, min_documents=3, recovery_share=0.4)
 
 
-@dataclass
-class RecordingOutbox:
-    """Keeps what was put into it, once its transaction has committed."""
+class RecordingOutbox(Outbox):
+    """The real outbox, which also keeps what was put into it once its transaction has committed."""
 
-    database: Database
-    messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    messages: list[tuple[str, dict[str, Any]]]
 
-    async def put(self, connection: Any, *, kind: str, body: dict[str, Any], **_: Any) -> list[str]:
+    async def put(self, connection: Any, *, kind: str, body: Any, **target: Any) -> list[str]:
+        ids = await super().put(connection, kind=kind, body=body, **target)
         self.database.after_commit(connection, lambda: self.messages.append((kind, body)))
-        return ["msg"]
+        return ids
 
 
 @dataclass
@@ -67,13 +68,14 @@ async def opened(
     engine: Any = None,
 ) -> AsyncIterator[World]:
     """A migrated database and a service over it."""
-    opened_database = Database.open(database)
+    opened_database = Database.open(msgspec.structs.replace(database, lock_timeout_s=30.0))
     clock = ManualClock(NOW)
     await migrate(
         opened_database, [("core", Tables(core_metadata, CORE_FOLDER)), ("sentiment", plugin.parlance_tables())]
     )
     engine = engine or FakeEngine()
-    outbox = RecordingOutbox(opened_database)
+    outbox = RecordingOutbox(opened_database, clock=clock)
+    outbox.messages = []
     parts: dict[str, Any] = {
         "name": "sentiment",
         "settings": settings or SentimentSettings(rules=(RULE,)),
@@ -101,12 +103,6 @@ async def opened(
 def sqlite_settings(tmp_path: Path) -> DatabaseSettings:
     """A new SQLite file."""
     return DatabaseSettings(url=f"sqlite:///{tmp_path / 'sentiment.sqlite'}")
-
-
-@pytest.fixture
-def database_settings(sqlite_settings: DatabaseSettings) -> DatabaseSettings:
-    """A new, empty database."""
-    return sqlite_settings
 
 
 @pytest.fixture

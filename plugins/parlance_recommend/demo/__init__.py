@@ -1,0 +1,1 @@
+"""Demonstration data: a made-up magazine and shop, in English and Chinese."""

@@ -1,0 +1,1 @@
+"""Conversations: one turn after another, stored, each message once."""

@@ -1,0 +1,1 @@
+"""The knowledge base: entries, and how files become entries."""
