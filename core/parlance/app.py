@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from litestar import Litestar
+from litestar.exceptions import ImproperlyConfiguredException
 from prometheus_client import CollectorRegistry
 
 from parlance.builtin import CorePlugin
 from parlance.clock import Clock, SystemClock
 from parlance.engine.interface import Engine
-from parlance.errors import ConfigError
+from parlance.errors import ConfigError, ParlanceError, PluginError
 from parlance.http.builtin import builtin_plugins
 from parlance.http.client import HttpClient
 from parlance.http.setup import http_config
@@ -23,8 +24,9 @@ from parlance.jobs.supervisor import JobQueue, Supervisor
 from parlance.models.registry import ModelRegistry
 from parlance.observe.logging import get_logger
 from parlance.observe.metrics import Metrics
+from parlance.plugins import contributions
 from parlance.plugins.context import PluginContext
-from parlance.plugins.items import Tables
+from parlance.plugins.items import Check, ConsolePage, Job, Tables, TaskType
 from parlance.plugins.manager import PluginManager
 from parlance.plugins.state import Owned, ServerState
 from parlance.search.hybrid import Search
@@ -35,6 +37,9 @@ from parlance.storage.migrations import migrate
 from parlance.storage.outbox import Outbox
 
 __all__ = ["Application", "build", "build_registry"]
+
+TASKS = ("embed", "classify", "tag", "score", "generate")
+"""The core's own tasks; a plugin's task has another name."""
 
 
 @dataclass(slots=True)
@@ -65,9 +70,8 @@ class Application:
 def build_registry(settings: LoadedSettings, plugins: PluginManager) -> ModelRegistry:
     """The model registry with every plugin's folders and sources, for the server and for ``parlance models``."""
     folders: list[Path] = [Path(folder).expanduser() for folder in settings.core.models.folders]
-    for answer in plugins.call("parlance_model_folders"):
-        folders.extend(answer.value)
-    sources = _merged(plugins, "parlance_model_sources")
+    folders.extend(owned.item for owned in contributions.items(plugins, "parlance_model_folders", kind=Path))
+    sources = contributions.merged(plugins, "parlance_model_sources")
     return ModelRegistry(folders, Path(settings.core.models.cache).expanduser(), sources=sources)
 
 
@@ -107,10 +111,12 @@ def build(
     state.plugins = manager
     _check_sections(settings, manager)
     plugin_settings = _decode_settings(settings, manager)
-    tables = [(answer.plugin, answer.value) for answer in manager.call("parlance_tables") if answer.value is not None]
+    tables = [(owned.plugin, owned.item) for owned in contributions.answers(manager, "parlance_tables", kind=Tables)]
     metrics = Metrics(collectors, "core")
     registry = build_registry(settings, manager)
-    running = engine if engine is not None else _local_engine(settings, manager, registry, clock, metrics)
+    runners = contributions.merged(manager, "parlance_runners")
+    state.tasks = contributions.named_items(manager, "parlance_tasks", kind=TaskType, reserved=TASKS)
+    running = engine if engine is not None else _local_engine(settings, runners, registry, clock, metrics)
     database = Database.open(settings.core.database)
     events = EventLog(database, clock=clock)
     outbox = Outbox(database, settings=settings.core.outbox, clock=clock, metrics=metrics)
@@ -136,14 +142,19 @@ def build(
             metrics=metrics.child(name),
             log=get_logger(name),
             http=http,
+            call_hook=manager.call,
         )
-    services = _per_plugin(app, "parlance_services")
-    routes = [route for _, contributed in _per_plugin(app, "parlance_routes") for route in contributed]
-    for name, contributed in _per_plugin(app, "parlance_checks"):
-        state.checks.extend(Owned(name, check) for check in contributed)
-    for name, contributed in _per_plugin(app, "parlance_pages"):
-        state.pages.extend(Owned(name, page) for page in contributed)
-    _per_plugin(app, "parlance_metrics")
+    services = contributions.items(
+        manager, "parlance_services", contexts=app.contexts, kind=AbstractAsyncContextManager
+    )
+    routes = contributions.routes(manager, app.contexts)
+    state.checks = contributions.items(manager, "parlance_checks", contexts=app.contexts, kind=Check)
+    state.pages = contributions.items(manager, "parlance_pages", contexts=app.contexts, kind=ConsolePage)
+    contributions.items(manager, "parlance_metrics", contexts=app.contexts, kind=str)
+    services, routes, state.checks, state.pages = (
+        contributions.still_running(manager, found) for found in (services, routes, state.checks, state.pages)
+    )
+    app.tables = [(name, owned) for name, owned in tables if name in manager.names]
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -161,7 +172,13 @@ def build(
             finally:
                 state.phase = "draining"
 
-    app.asgi = Litestar(route_handlers=routes, lifespan=[lifespan], **http_config(state, app.contexts["core"]))
+    handlers = [owned.item for owned in routes]
+    try:
+        app.asgi = Litestar(route_handlers=handlers, lifespan=[lifespan], **http_config(state, app.contexts["core"]))
+    except ImproperlyConfiguredException as error:
+        raise PluginError(
+            f"The plugins' routes cannot be put together: {error.detail}.", hook="parlance_routes"
+        ) from error
     return app
 
 
@@ -169,7 +186,7 @@ async def _start(
     app: Application,
     stack: AsyncExitStack,
     *,
-    services: list[tuple[str, Any]],
+    services: list[Owned],
     jobs: JobQueue,
     http: HttpClient,
     demo: bool,
@@ -190,20 +207,18 @@ async def _start(
         stack.push_async_callback(close)
     await app.search.start()
     stack.push_async_callback(app.search.close)
-    for name, managers in services:
-        for manager in managers:
-            try:
-                await stack.enter_async_context(manager)
-            except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is reported by name
-                app.plugins.fail(name, "parlance_services", error)
-                break
+    for owned in services:
+        if owned.plugin in app.plugins.names:
+            await _enter(app, stack, owned, hook="parlance_services")
     await jobs.start()
     stack.push_async_callback(jobs.stop)
     if demo:
         await _load_demo(app, stack)
-    for name, contributed in _per_plugin(app, "parlance_jobs"):
-        for job in contributed:
-            app.supervisor.add(name, job)
+    for owned in contributions.items(app.plugins, "parlance_jobs", contexts=app.contexts, kind=Job):
+        try:
+            app.supervisor.add(owned.plugin, owned.item)
+        except ParlanceError as error:
+            app.plugins.fail(owned.plugin, "parlance_jobs", error)
     await app.supervisor.start()
     stack.push_async_callback(app.supervisor.stop, app.settings.core.server.drain_s)
 
@@ -215,16 +230,21 @@ async def _start_engine(engine: Any) -> None:
 
 
 async def _load_demo(app: Application, stack: AsyncExitStack) -> None:
-    for name, manager in _per_plugin(app, "parlance_demo"):
-        if manager is not None:
-            app.state.tips.extend(f"{line}" for line in await stack.enter_async_context(manager))
-            get_logger("parlance").info("demo_loaded", plugin=name)
+    demos = contributions.answers(app.plugins, "parlance_demo", contexts=app.contexts, kind=AbstractAsyncContextManager)
+    for owned in demos:
+        lines = await _enter(app, stack, owned, hook="parlance_demo")
+        if lines is not None:
+            app.state.tips.extend(f"{line}" for line in lines)
+            get_logger("parlance").info("demo_loaded", plugin=owned.plugin)
 
 
-def _per_plugin(app: Application, hook: str) -> list[tuple[str, Any]]:
-    """Call a hook that takes a context, each plugin with its own."""
-    answers = (app.plugins.call_one(name, hook, context=app.contexts[name]) for name in app.plugins.names)
-    return [(answer.plugin, answer.value) for answer in answers if answer is not None]
+async def _enter(app: Application, stack: AsyncExitStack, owned: Owned, *, hook: str) -> Any:
+    """Enter what a plugin contributed; ``None`` when it raised and broken plugins are skipped."""
+    try:
+        return await stack.enter_async_context(owned.item)
+    except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is reported by name
+        app.plugins.fail(owned.plugin, hook, error)
+        return None
 
 
 def _check_sections(settings: LoadedSettings, manager: PluginManager) -> None:
@@ -239,26 +259,13 @@ def _check_sections(settings: LoadedSettings, manager: PluginManager) -> None:
 
 def _decode_settings(settings: LoadedSettings, manager: PluginManager) -> dict[str, Any]:
     decoded: dict[str, Any] = {}
-    for answer in manager.call("parlance_settings"):
-        if answer.value is not None:
-            decoded[answer.plugin] = settings.plugin(answer.plugin, answer.value)
+    for owned in contributions.answers(manager, "parlance_settings", kind=type):
+        decoded[owned.plugin] = settings.plugin(owned.plugin, owned.item)
     return decoded
 
 
-def _merged(manager: PluginManager, hook: str) -> dict[str, Any]:
-    """Contributions by name from all plugins; a name that is taken already is the later plugin's fault."""
-    merged: dict[str, Any] = {}
-    for answer in manager.call(hook):
-        for name, value in answer.value.items():
-            if name in merged:
-                manager.fail(answer.plugin, hook, ValueError(f"the name '{name}' is taken already"))
-                break
-            merged[name] = value
-    return merged
-
-
 def _local_engine(
-    settings: LoadedSettings, manager: PluginManager, registry: ModelRegistry, clock: Clock, metrics: Metrics
+    settings: LoadedSettings, runners: Mapping[str, Any], registry: ModelRegistry, clock: Clock, metrics: Metrics
 ) -> Any:
     from parlance.engine.engine import LocalEngine
 
@@ -266,7 +273,7 @@ def _local_engine(
         registry,
         settings=settings.core.engine,
         model_settings=settings.core.models,
-        runners=_merged(manager, "parlance_runners"),
+        runners=runners,
         clock=clock,
         metrics=metrics,
     )

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from litestar import Controller, Request, Router, delete, get, post
-from litestar.di import Provide
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency, Provide
+from litestar.params import Parameter, SkipValidation
 from litestar.types import ControllerRouterHandler
 
 from parlance.errors import NotFound, ParlanceError, TooLarge, ValidationFailed
@@ -37,7 +37,7 @@ from parlance_recommend.service import Recommender, Recorded
 
 __all__ = ["recommend_routes"]
 
-Service = Annotated[Recommender, Dependency(skip_validation=True)]
+Service = NamedDependency[SkipValidation[Recommender]]
 T = TypeVar("T")
 
 _IN_THREAD_BYTES = 64_000

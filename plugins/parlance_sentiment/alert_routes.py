@@ -12,7 +12,7 @@ from litestar.response import ServerSentEvent
 from parlance.errors import Conflict, NotFound, ValidationFailed
 from parlance.http.auth import caller_of, require_scope
 from parlance.http.problems import responses
-from parlance_sentiment.alerts import Alert
+from parlance_sentiment.alerts import Alert, State
 from parlance_sentiment.document_routes import Cursor, From, Limit, Service, To, moment
 from parlance_sentiment.live import AlertStream, cursor_from
 from parlance_sentiment.rules import ThresholdRule
@@ -36,7 +36,7 @@ class AlertController(Controller):
     async def list_alerts(
         self,
         service: Service,
-        state: Annotated[Literal[firing, resolved] | None, QueryParameter(description="Only in this state.")] = None,
+        state: Annotated[State | None, QueryParameter(description="Only in this state.")] = None,
         rule: Annotated[str | None, QueryParameter(description="Only of this rule.")] = None,
         key: Annotated[str | None, QueryParameter(description="Only of this key, such as company:NAME.")] = None,
         acknowledged: Annotated[bool | None, QueryParameter(description="Only those that were, or were not.")] = None,

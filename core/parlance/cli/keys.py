@@ -21,7 +21,7 @@ _config = click.option("--config", "config_file", metavar="FILE", help="Settings
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType[timedelta]):
     """``30d``, ``12h``, ``45m`` or ``2w``."""
 
     name = "duration"

@@ -1,4 +1,4 @@
-"""``parlance plugins``: which plugins there are and whether they work, what one contributes, and a new one to start from."""
+"""``parlance plugins``: which plugins there are and whether they work, what one contributes, and writing a new one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from parlance.plugins.survey import PluginRow
+    from parlance.cli.survey import PluginRow
 
 __all__ = ["plugins"]
 
@@ -34,7 +34,7 @@ def list_plugins(obj: dict[str, Any] | None, as_json: bool) -> None:
     Plugins are loaded and asked as at the start of the server, but nothing is started: what breaks only then
     (services, jobs, demonstration data) is shown by /health/ready. Exit status 1 when a plugin is broken.
     """
-    from parlance.plugins.survey import survey
+    from parlance.cli.survey import survey
 
     rows = survey((obj or {}).get("config")).rows
     if as_json:
@@ -51,7 +51,7 @@ def list_plugins(obj: dict[str, Any] | None, as_json: bool) -> None:
 @click.pass_obj
 def show(obj: dict[str, Any] | None, name: str, as_json: bool) -> None:
     """Show what plugin NAME contributes: settings, routes, tables, metrics, checks, pages, commands, models."""
-    from parlance.plugins.survey import survey
+    from parlance.cli.survey import survey
 
     details = survey((obj or {}).get("config")).details(name)
     if as_json:
@@ -92,9 +92,9 @@ def new(obj: dict[str, Any] | None, name: str, folder: Path, as_json: bool) -> N
     """
     from parlance.cli.main import cli
     from parlance.plugins.scaffold import check_name, write_plugin
-    from parlance.plugins.survey import survey
+    from parlance.cli.survey import survey
 
-    commands = {command: "a command of parlance" for command in cli.list_commands(click.Context(cli))}
+    commands = dict.fromkeys(cli.list_commands(click.Context(cli)), "a command of parlance")
     check_name(name, taken=commands)
     taken = {row.name: f"the plugin {row.name} ({row.origin})" for row in survey((obj or {}).get("config")).rows}
     written = write_plugin(name, folder, taken={**commands, **taken})

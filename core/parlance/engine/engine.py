@@ -75,15 +75,18 @@ class LocalEngine:
         self._started = False
         self._closed = False
 
-    async def start(self) -> None:
+    async def start(self, *, eager: bool = True) -> None:
         """Start the workers, then load and warm the eager models, two at a time.
+
+        Args:
+            eager: whether models are loaded at all; commands load theirs with the first call.
 
         Raises:
             ParlanceError: an eager model cannot be loaded (all of them are tried first).
         """
         keep_to_one_thread()
         self._dispatcher.start()
-        names = await self._pool.eager_names(self._eager)
+        names = await self._pool.eager_names(self._eager) if eager else []
         results = await asyncio.gather(*(self._pool.get(name) for name in names), return_exceptions=True)
         if hasattr(self._registry, "changed"):
             self._watching = asyncio.create_task(self._watch(), name="watch the model registry")

@@ -19,6 +19,9 @@ __all__ = ["INLINE_CHARS", "Tokeniser", "keep_to_one_thread"]
 INLINE_CHARS = 2000
 """Characters up to which a call is tokenised in the event loop (about 1 ms); a hop to a thread costs more than that."""
 
+_CHARS_PER_TOKEN = 32
+"""More than any tokenizer gives for ordinary text; where a text has longer ones it is read whole."""
+
 Input = str | tuple[str, str]
 
 
@@ -68,7 +71,10 @@ class Tokeniser:
         # The batch methods let go of the interpreter lock; the fast one leaves out offsets.
         encode = self._tokenizer.encode_batch if self._offsets else self._tokenizer.encode_batch_fast
         try:
-            encodings = encode(list(texts))
+            encodings = encode([self._head(text) for text in texts])
+            for place, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
+                if not encoding.overflowing and self._head(text) is not text:
+                    encodings[place] = encode([text])[0]
         except Exception as error:  # the library raises plain Exception
             raise ModelError(f"The tokenizer of {self._reference} failed: {error}.") from error
         tokens = []
@@ -85,6 +91,13 @@ class Tokeniser:
                 )
             )
         return tokens
+
+    def _head(self, text: Input) -> Input:
+        """As much of a very long text as can matter: what lies behind is cut anyway, if this fills the limit."""
+        most = self._limit * _CHARS_PER_TOKEN
+        if isinstance(text, str):
+            return text if len(text) <= most else text[:most]
+        return text
 
     def count(self, text: Input) -> int:
         """Tokens of the whole input, special ones included, the limit ignored."""

@@ -11,6 +11,7 @@ import secrets
 import time
 from typing import Any, Protocol
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter, Gauge, Histogram
 from structlog.contextvars import bind_contextvars, reset_contextvars
@@ -56,10 +57,10 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; anything but HTTP passes through."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        await _Exchange(self, scope, send).run(receive)  # type: ignore[arg-type]  # narrowed by its type member
+        await _Exchange(self, scope, send).run(receive)
 
     def allowance(self, scope: HTTPScope, caller: Caller) -> Allowance | None:
         """Take a request from the caller's bucket; ``None`` where there is no limit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from parlance.errors import TooLarge, ValidationFailed
 from parlance.settings import LimitSettings
@@ -45,7 +46,7 @@ def check_batch(count: int, limits: LimitSettings, *, path: str = "texts") -> No
 
 def check_text(text: str, limits: LimitSettings, *, path: str, index: int | None = None) -> None:
     """Refuse a blank text and one above ``limits.text_chars`` characters."""
-    facts = {} if index is None else {"index": index}
+    facts: dict[str, Any] = {} if index is None else {"index": index}
     if not text or text.isspace():
         raise ValidationFailed(
             f"{path}: the text is empty.",

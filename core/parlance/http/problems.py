@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from litestar import Request, Response
@@ -30,6 +30,7 @@ from parlance.errors import (
 from parlance.observe.logging import get_logger
 
 __all__ = [
+    "ERROR_KEY",
     "MEDIA_TYPE",
     "REQUEST_ID_KEY",
     "FieldError",
@@ -143,7 +144,7 @@ def exception_handlers() -> ExceptionHandlersMap:
 
 
 def _respond(request: Request[Any, Any, Any], error: ParlanceError) -> Response[bytes]:
-    request.scope[ERROR_KEY] = error.code  # type: ignore[typeddict-unknown-key]  # ours, beside Litestar's
+    cast("dict[str, Any]", request.scope)[ERROR_KEY] = error.code
     return Response(
         content=problem_body(error, str(request.scope.get(REQUEST_ID_KEY, ""))),
         status_code=error.status,

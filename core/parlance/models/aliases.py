@@ -64,7 +64,7 @@ class AliasFile:
             file.write(msgspec.json.format(msgspec.json.encode(aliases, order="sorted"), indent=2))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, self._path)
+        Path(scratch).replace(self._path)
         moved = {
             "ts": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "alias": alias,
             "before": before, "after": target,

@@ -180,9 +180,13 @@ def fetch_source(request: BuildRequest) -> SourceModel:
     return source.fetch(
         reference,
         FetchContext(
-            cache=request.cache / ".sources", base_folder=folder, sha256=owner.source.sha256, offline=request.offline,
-            environment=request.environment, progress=request.progress,
-        ),  # fmt: skip
+            cache=request.cache / ".sources",
+            base_folder=folder,
+            sha256=owner.source.sha256,
+            offline=request.offline,
+            environment=request.environment,
+            progress=request.progress,
+        ),
     )
 
 
@@ -209,7 +213,7 @@ def _fill(
             expected: NDArray[np.float32] = stored["outputs"]
     except OSError as error:
         raise BuildError(f"{error.filename or reference} cannot be read: {error.strerror}.") from error
-    except Exception as error:  # noqa: BLE001  # protobuf and zip errors of several libraries: a damaged shipped file
+    except Exception as error:  # protobuf and zip errors of several libraries: a damaged shipped file
         raise BuildError(f"graph.onnx or reference.npz in {request.folder} is damaged: {error}.") from error
     fill_graph(graph, scratch, tensor=tensor, blocks=blocks)
     return expected
@@ -230,8 +234,7 @@ def _export(
         ) from error
     network = export.make_network(request.manifest, source, tensors, head)
     graph, parameters = export.export_graph(network)
-    known = {name: array for name, array in parameters.items()}
-    fill_graph(graph, scratch, tensor=known.__getitem__, blocks=lambda _: None)
+    fill_graph(graph, scratch, tensor=parameters.__getitem__, blocks=lambda _: None)
     return export.reference_outputs(network, inputs)
 
 
@@ -246,15 +249,15 @@ def _settle(scratch: Path, home: Path, version: str) -> None:
     target = home / version
     if target.exists():
         old = Path(tempfile.mkdtemp(prefix=".build-old-", dir=home))
-        os.replace(target, old / version)
-        os.replace(scratch, target)
+        target.replace(old / version)
+        scratch.replace(target)
         shutil.rmtree(old, ignore_errors=True)
     else:
-        os.replace(scratch, target)
+        scratch.replace(target)
     target.chmod(0o755)
     pointer = home / ".current.new"
     pointer.write_text(version, encoding="utf-8")
-    os.replace(pointer, home / "current")
+    pointer.replace(home / "current")
     handle = os.open(home, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -36,7 +36,11 @@ def empty_graph(model: onnx.ModelProto, parameters: Collection[str]) -> onnx.Mod
 
 
 def fill_graph(
-    model: onnx.ModelProto, folder: Path, *, tensor: Callable[[str], NDArray[Any]], blocks: Callable[[str], Blocks | None]
+    model: onnx.ModelProto,
+    folder: Path,
+    *,
+    tensor: Callable[[str], NDArray[Any]],
+    blocks: Callable[[str], Blocks | None],
 ) -> None:
     """Writes ``model.onnx`` and ``weights.bin`` into ``folder``.
 
@@ -79,9 +83,10 @@ def _append(file: Any, entry: TensorProto, array: NDArray[Any]) -> None:
 
 
 def _has_data(entry: TensorProto) -> bool:
-    return bool(
-        len(entry.float_data) or len(entry.int64_data) or len(entry.int32_data) or entry.external_data
-    ) or 0 in entry.dims
+    return (
+        bool(len(entry.float_data) or len(entry.int64_data) or len(entry.int32_data) or entry.external_data)
+        or 0 in entry.dims
+    )
 
 
 def _only_gathered(graph: onnx.GraphProto, name: str) -> bool:
@@ -89,9 +94,7 @@ def _only_gathered(graph: onnx.GraphProto, name: str) -> bool:
     return len(users) == 1 and users[0].op_type == "Gather" and users[0].input[0] == name
 
 
-def _use_blocks(
-    graph: onnx.GraphProto, entry: TensorProto, exact: Blocks
-) -> list[tuple[TensorProto, NDArray[Any]]]:
+def _use_blocks(graph: onnx.GraphProto, entry: TensorProto, exact: Blocks) -> list[tuple[TensorProto, NDArray[Any]]]:
     """Replaces ``Gather(table, ids)`` by ``Gather(values, ids) · Gather(scales, ids)``; gives the new initialisers."""
     quants, scales = exact
     rows, columns = quants.shape

@@ -46,8 +46,11 @@ def verify_files(folder: Path, expected: dict[str, FileRecord], *, remedy: str) 
             raise IntegrityError(f"{path} is missing or cannot be read.", hint=remedy, file=str(path)) from error
         if size != known.size_bytes:
             raise IntegrityError(
-                f"{path} has {size} bytes, expected {known.size_bytes}.", hint=remedy, file=str(path),
-                expected=known.size_bytes, actual=size,
+                f"{path} has {size} bytes, expected {known.size_bytes}.",
+                hint=remedy,
+                file=str(path),
+                expected=known.size_bytes,
+                actual=size,
             )
     try:
         actual = records(folder, expected)
@@ -56,6 +59,9 @@ def verify_files(folder: Path, expected: dict[str, FileRecord], *, remedy: str) 
     for name, known in sorted(expected.items()):
         if actual[name].sha256 != known.sha256:
             raise IntegrityError(
-                f"{folder / name} has SHA-256 {actual[name].sha256}, expected {known.sha256}.", hint=remedy,
-                file=str(folder / name), expected=known.sha256, actual=actual[name].sha256,
+                f"{folder / name} has SHA-256 {actual[name].sha256}, expected {known.sha256}.",
+                hint=remedy,
+                file=str(folder / name),
+                expected=known.sha256,
+                actual=actual[name].sha256,
             )

@@ -92,7 +92,8 @@ def read_head(folder: Path) -> dict[str, NDArray[np.float32]]:
 
 def read_calibration(folder: Path) -> Calibration:
     """Temperature and threshold that training fitted."""
-    return _decode(folder / "calibration.json", Calibration)
+    calibration: Calibration = _decode(folder / "calibration.json", Calibration)
+    return calibration
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:

@@ -48,7 +48,7 @@ def run_graph(graph: Path, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.f
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         output: NDArray[np.float32] = session.run(None, inputs)[0]
-    except Exception as error:  # noqa: BLE001  # the library raises a private class per cause
+    except Exception as error:  # the library raises a private class per cause
         raise BuildError(f"The built graph does not run: {error}.") from error
     return output
 

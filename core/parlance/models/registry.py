@@ -155,9 +155,7 @@ class ModelRegistry:
             self._verify(folder, artefact, remedy)
         return msgspec.structs.replace(artefact, folder=str(folder.resolve()))
 
-    def build(
-        self, name: str, *, force: bool = False, offline: bool = False, progress: Progress = SILENT
-    ) -> Artefact:
+    def build(self, name: str, *, force: bool = False, offline: bool = False, progress: Progress = SILENT) -> Artefact:
         """Builds a model unless its newest version is up to date.
 
         Raises:

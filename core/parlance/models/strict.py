@@ -1,4 +1,4 @@
-"""TOML files into typed structures, strictly: an unknown or wrong key is one precise error with the nearest known name."""
+"""TOML files into typed structures, strictly: a wrong key is one precise error with the nearest known name."""
 
 from __future__ import annotations
 

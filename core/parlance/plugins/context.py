@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from parlance.clock import Clock
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from parlance.jobs.supervisor import JobQueue
     from parlance.models.registry import ModelRegistry
     from parlance.observe.metrics import Metrics
+    from parlance.plugins.manager import HookAnswer
     from parlance.search.hybrid import Search
     from parlance.settings import LimitSettings
     from parlance.storage.database import Database
@@ -60,3 +63,6 @@ class PluginContext(Generic[S]):
     """A bound structured logger; never log a user's text."""
     http: HttpClient
     """Outbound HTTP with time-outs, size limits and no private addresses unless allowed."""
+    call_hook: Callable[..., list[HookAnswer]]
+    """``call_hook("glossary_terms", language="en")``: ask the other plugins a hook that this one defined by
+    ``parlance_hookspecs``. Gives one answer with ``plugin`` and ``value`` for each that implements it."""

@@ -209,7 +209,7 @@ def _origin(entry_point: EntryPoint) -> str:
 def _broken(name: str, hook: str, error: BaseException) -> PluginError:
     return PluginError(
         f"Plugin '{name}' failed in {hook}: {type(error).__name__}: {error}.",
-        hint=f"Mend it, leave it out (plugins.disabled = [\"{name}\"]), or start with --skip-broken-plugins.",
+        hint=f'Mend it, leave it out (plugins.disabled = ["{name}"]), or start with --skip-broken-plugins.',
         plugin=name,
         hook=hook,
     )

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from parlance.models.registry import ModelRegistry
-    from parlance.plugins.items import Check, ConsolePage
+    from parlance.plugins.items import Check, ConsolePage, TaskType
     from parlance.plugins.manager import PluginManager
     from parlance.settings import LoadedSettings
 
@@ -38,6 +38,8 @@ class ServerState:
     """Readiness checks with the plugin that owns each (``item`` is a ``Check``)."""
     pages: list[Owned] = field(default_factory=list)
     """Console pages (``item`` is a ``ConsolePage``)."""
+    tasks: dict[str, TaskType] = field(default_factory=dict)
+    """Plugins' task types by name, beside the core's own."""
     failure: BaseException | None = None
     """What stopped the start, if anything did: HTTP servers do not pass an exception of the lifespan on."""
     tips: list[str] = field(default_factory=list)

@@ -227,11 +227,11 @@ def _engines(location: Location, settings: DatabaseSettings) -> tuple[AsyncEngin
             location.url,
             pool_size=settings.pool_size,
             max_overflow=0,
-            pool_timeout=settings.lock_timeout_s,
+            pool_timeout=max(10.0, settings.lock_timeout_s),
             pool_pre_ping=True,
             connect_args={
                 **location.connect_args,
-                "timeout": settings.lock_timeout_s,
+                "timeout": max(10.0, settings.lock_timeout_s),
                 "server_settings": {
                     "application_name": "parlance",
                     "lock_timeout": timeout_ms,

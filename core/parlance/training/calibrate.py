@@ -56,5 +56,5 @@ def abstention_threshold(
     if good.size == 0:
         return float(confidence.max())
     if good[-1] == len(right) - 1:
-        return 1.0 / probabilities.shape[1]
+        return 1.0 / int(probabilities.shape[1])
     return float(confidence[order[good[-1]]])

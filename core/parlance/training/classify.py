@@ -118,12 +118,12 @@ def _network(recipe: Recipe, base: SourceModel, pooling: Pooling) -> Classifier:
     layers = int(base.config["num_hidden_layers"])
     top = min(recipe.adapter.top_layers or layers, layers)
     adapter = LoraConfig(
-        r=recipe.adapter.rank, lora_alpha=recipe.adapter.alpha, lora_dropout=recipe.adapter.dropout,  # type: ignore[arg-type]  # floats are allowed by the formula
+        r=recipe.adapter.rank, lora_alpha=recipe.adapter.alpha, lora_dropout=recipe.adapter.dropout,
         target_modules=list(recipe.adapter.targets), bias="none",
         layers_to_transform=list(range(layers - top, layers)), layers_pattern="layer",
     )  # fmt: skip
     head = Head(int(base.config["hidden_size"]), len(recipe.model.labels), recipe.model.head_dropout)
-    return Classifier(get_peft_model(encoder, adapter), head, pooling)  # type: ignore[arg-type]  # any module is accepted
+    return Classifier(get_peft_model(encoder, adapter), head, pooling)
 
 
 def _optimiser(
@@ -142,9 +142,7 @@ def _optimiser(
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
 
 
-def _loss(
-    recipe: Recipe, network: nn.Module, rows: list[list[int]], labels: list[int], pad_id: int
-) -> torch.Tensor:
+def _loss(recipe: Recipe, network: nn.Module, rows: list[list[int]], labels: list[int], pad_id: int) -> torch.Tensor:
     ids, mask = pad(rows, pad_id)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.optimiser.precision == "bf16"):
         logits = network(torch.from_numpy(ids), torch.from_numpy(mask))

@@ -98,7 +98,7 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], *, prefix: str, max_token
 
 
 def batches(lengths: Sequence[int], size: int, *, seed: int) -> Iterator[list[int]]:
-    """Indices in batches of ``size`` whose lengths are close: shuffled, sorted within windows of 50 batches, shuffled."""
+    """Indices in batches of ``size`` whose lengths are close: shuffled, sorted in windows of 50 batches, shuffled."""
     chance = random.Random(seed)  # noqa: S311  # reproducible shuffling, no secret
     order = list(range(len(lengths)))
     chance.shuffle(order)

@@ -69,9 +69,7 @@ def score(
         labels=per_label,
         ece=None if among else round(_calibration_error(confidence, right), 4),
         accepted=None if accepted is None else round(float(accepted.mean()), 4),
-        accepted_accuracy=None
-        if accepted is None or not accepted.any()
-        else round(float(right[accepted].mean()), 4),
+        accepted_accuracy=None if accepted is None or not accepted.any() else round(float(right[accepted].mean()), 4),
     )
 
 

@@ -1,4 +1,4 @@
-"""The torch networks: an encoder with pooling, and with a classification head. Parameter names are those of the graphs."""
+"""The torch networks: an encoder with pooling, and with a classification head, named as in the graphs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load_encoder(config: Mapping[str, Any], tensors: Mapping[str, NDArray[np.flo
     # Drawing dropout masks is single-threaded on a CPU and took more than half of a step; the recipes regularise by
     # a small rank, label smoothing and early stopping instead.
     settings = AutoConfig.for_model(**{**config, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
-    settings._attn_implementation = "eager"
+    settings._attn_implementation = "eager"  # noqa: SLF001  # the only way for a configuration without a folder
     encoder: nn.Module = AutoModel.from_config(settings, add_pooling_layer=False)
     own = set(encoder.state_dict())
     weights = {name: torch.from_numpy(np.array(tensors[name], dtype=np.float32)) for name in own if name in tensors}

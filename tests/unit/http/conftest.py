@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
+from prometheus_client import CollectorRegistry
+
 from parlance.builtin import CorePlugin
 from parlance.clock import SystemClock
 from parlance.http.api_keys import ApiKeys
@@ -21,7 +23,6 @@ from parlance.storage.database import Database
 from parlance.storage.migrations import migrate
 from parlance.storage.outbox import Outbox
 from parlance.testing import FakeEngine
-from prometheus_client import CollectorRegistry
 
 
 class Server:

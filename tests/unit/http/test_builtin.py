@@ -6,6 +6,7 @@ import base64
 
 import numpy as np
 import pytest
+
 from parlance.plugins.items import Check, CheckResult, ConsolePage
 from parlance.plugins.state import Owned
 

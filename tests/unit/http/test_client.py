@@ -6,11 +6,11 @@ import asyncio
 import gzip
 
 import pytest
-from servers import Receiver
 
 from parlance.errors import BadInput, DeadlineExceeded, TooLarge
 from parlance.http.client import AddressRefused, HttpClient, OutboundFailed, is_public
 from parlance.settings import HttpClientSettings
+from servers import Receiver
 
 
 @pytest.fixture
@@ -22,8 +22,27 @@ async def client():
 
 @pytest.mark.parametrize(
     "address",
-    """127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 255.255.255.255 ::1 :: fe80::1
-    fc00::1 ff02::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::7f00:1 2002:7f00:1:: fe80::1%eth0""".split(),
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "fc00::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "fe80::1%eth0",
+    ],
 )
 def test_addresses_of_private_networks_are_not_public(address: str) -> None:
     assert not is_public(address)

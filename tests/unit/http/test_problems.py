@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from litestar import get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
+
 from parlance.errors import Conflict, Overloaded, Unavailable
 from parlance.http.problems import problem_body, responses
 
@@ -139,9 +140,7 @@ async def test_a_wrong_field_is_named_by_its_path(serve):
 
 async def test_half_a_surrogate_pair_is_named_by_its_path(serve):
     async with serve(echo) as server:
-        response = await server.client.post(
-            "/echo", content=b'{"documents": [{"text": "a"}, {"text": "x\\udc00y"}]}'
-        )
+        response = await server.client.post("/echo", content=b'{"documents": [{"text": "a"}, {"text": "x\\udc00y"}]}')
     body = check(response, 422, "not_unicode")
     assert body["errors"][0]["path"] == "documents[1].text"
 

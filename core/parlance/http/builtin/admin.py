@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from litestar import Router, delete, get, post
+from litestar import Router, delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta
@@ -49,6 +50,13 @@ class AddWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         tuple[str, ...], Meta(description="Kinds to deliver, as shell patterns.", examples=[["alert.*"]])
     ] = ("*",)
     secret: Annotated[str, Meta(description="`whsec_` and base64; made up when left out.")] | None = None
+
+
+class SetAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an alias is to point."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200, examples=["fin-sentiment"])]
+    version: Annotated[str, Meta(description="A built version; the current one when left out.")] | None = None
 
 
 class WebhookItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +107,12 @@ class AdminPlugin:
     @hookimpl
     def parlance_routes(self, context: PluginContext[Any]) -> Sequence[ControllerRouterHandler]:
         """Routes under ``/admin``."""
-        handlers = [*_server_routes(self._state), *_webhook_routes(context.outbox), *_message_routes(context.outbox)]
+        handlers = [
+            *_server_routes(self._state),
+            *_alias_routes(context),
+            *_webhook_routes(context.outbox),
+            *_message_routes(context.outbox),
+        ]
         return [Router("/admin", route_handlers=handlers, guards=[require_scope(ADMIN)], tags=["admin"])]
 
 
@@ -136,6 +149,29 @@ def _server_routes(state: ServerState) -> list[ControllerRouterHandler]:
         return {"settings": {**core, **sections}, "origins": dict(settings.origins)}
 
     return [plugins, models, config]
+
+
+def _alias_routes(context: PluginContext[Any]) -> list[ControllerRouterHandler]:
+    @put(
+        "/aliases/{alias:str}",
+        operation_id="admin_set_alias",
+        summary="Point an alias at a model version",
+        responses=responses(NotFound),
+        status_code=204,
+    )
+    async def set_alias(alias: FromPath[str], data: JSONBody[SetAlias]) -> None:
+        await asyncio.to_thread(context.models.set_alias, alias, data.model, data.version)
+
+    @delete(
+        "/aliases/{alias:str}",
+        operation_id="admin_remove_alias",
+        summary="Forget an alias",
+        responses=responses(NotFound),
+    )
+    async def remove_alias(alias: FromPath[str]) -> None:
+        await asyncio.to_thread(context.models.remove_alias, alias)
+
+    return [set_alias, remove_alias]
 
 
 def _webhook_routes(outbox: Outbox) -> list[ControllerRouterHandler]:

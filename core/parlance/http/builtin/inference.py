@@ -183,7 +183,9 @@ def _embeddings_route(engine: Engine, limits: LimitSettings) -> ControllerRouter
         responses=_ERRORS,
         status_code=200,
     )
-    async def embeddings(data: JSONBody[EmbeddingsRequest], request: Request[Any, Any, Any]) -> Response[EmbeddingsAnswer]:
+    async def embeddings(
+        data: JSONBody[EmbeddingsRequest], request: Request[Any, Any, Any]
+    ) -> Response[EmbeddingsAnswer]:
         texts = _input_texts(data.input, limits)
         call = engine.embed(texts, model=data.model, role=data.role, options=_options(request))
         found = await cancel_on_disconnect(request, call)
@@ -282,7 +284,7 @@ def _encode(found: Embeddings, data: JSONBody[EmbeddingsRequest]) -> bytes:
         vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
     vectors = np.ascontiguousarray(vectors, dtype="<f4")
     if data.encoding_format == "base64":
-        encoded = [b'"%b"' % base64.b64encode(row) for row in vectors]  # type: ignore[arg-type]  # an array is a buffer
+        encoded = [b'"%b"' % base64.b64encode(row) for row in vectors]
     else:
         encoded = [_encoder.encode(row) for row in vectors.tolist()]
     items = b",".join(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -21,38 +20,33 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     version: Annotated[str, Meta(description="Version that answers at present; empty before the first load.")] = ""
     state: Annotated[str, Meta(description="`ready`, `loading`, `failed`, `unloaded` …")] = "unloaded"
     detail: Annotated[str, Meta(description="Why a model failed.")] = ""
+    model: Annotated[str, Meta(description="The model that an alias stands for.")] = ""
+    runner: Annotated[str, Meta(description="What computes it.", examples=["onnxruntime"])] = ""
+    precision: Annotated[str, Meta(description="Arithmetic of its forward pass.", examples=["fp32"])] = ""
+    memory_mb: Annotated[int, Meta(description="Memory that it takes, in megabytes.")] = 0
 
 
 def served_models(state: ServerState) -> list[ServedModel]:
-    """Every model of the registry, with the engine's word on it where it has one, by name."""
-    known = {name: ServedModel(name=name, task=task) for name, task in _registered(state)}
+    """Every model and alias of the registry, with the engine's word on it where it has one, by name."""
+    known: dict[str, ServedModel] = {}
+    registry = state.models
+    if registry is not None:
+        for name in registry.names():
+            known[name] = ServedModel(name=name, task=registry.manifest(name).task)
+        for alias, (name, version) in registry.aliases().items():
+            task = known[name].task if name in known else ""
+            known[alias] = ServedModel(name=alias, model=name, task=task, version=version or "")
     status = getattr(state.engine, "status", None)
-    for item in _items(status()) if status is not None else ():
-        name = str(_get(item, "name") or "")
-        if name:
-            known[name] = ServedModel(
-                name=name,
-                task=str(_get(item, "task") or (known[name].task if name in known else "")),
-                version=str(_get(item, "version") or ""),
-                state=str(_get(item, "state") or "ready"),
-                detail=str(_get(item, "detail") or _get(item, "error") or ""),
-            )
+    for item in status().models if status is not None else ():
+        known[item.name] = ServedModel(
+            name=item.name,
+            model=item.model,
+            task=item.task or (known[item.name].task if item.name in known else ""),
+            version=item.version,
+            state=item.state,
+            detail=item.detail,
+            runner=item.runner,
+            precision=item.precision,
+            memory_mb=item.memory_mb,
+        )
     return [known[name] for name in sorted(known)]
-
-
-def _registered(state: ServerState) -> Iterable[tuple[str, str]]:
-    manifests: Any = getattr(state.models, "manifests", None)
-    if callable(manifests):
-        manifests = manifests()
-    for item in _items(manifests or ()):
-        yield str(_get(item, "name") or ""), str(_get(item, "task") or "")
-
-
-def _items(found: Any) -> Iterable[Any]:
-    if isinstance(found, dict):
-        return found["models"] if isinstance(found.get("models"), list) else found.values()
-    return getattr(found, "models", found)  # type: ignore[no-any-return]  # an engine may return a report or a list
-
-
-def _get(item: Any, name: str) -> Any:
-    return item.get(name) if isinstance(item, dict) else getattr(item, name, None)

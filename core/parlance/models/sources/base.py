@@ -74,6 +74,8 @@ def check_hashes(files: Mapping[str, Path], expected: Mapping[str, str], *, orig
             raise BuildError(
                 f"'{name}' of {origin} has SHA-256 {actual[name]}, the manifest expects {wanted}.",
                 hint="The download is damaged or is not what was published; delete it, or correct source.sha256.",
-                file=name, expected=wanted, actual=actual[name],
+                file=name,
+                expected=wanted,
+                actual=actual[name],
             )
     return actual

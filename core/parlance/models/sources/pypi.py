@@ -75,7 +75,7 @@ def _download(name: str, version: str, folder: Path, context: FetchContext) -> N
             "--platform", _DATA_PLATFORM, "--platform", "any", "--python-version", "3.12",
             "--dest", scratch, requirement,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own arguments
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # our own arguments
         wheels = sorted(Path(scratch).glob("*.whl"))
         if done.returncode != 0 or not wheels:
             lines = [line for line in done.stderr.strip().splitlines() if line] or ["pip gave no reason"]
