@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from litestar import Controller, Request, Router, delete, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import Parameter, SkipValidation
+from litestar.params import FromPath, PathParameter, QueryParameter, SkipValidation
 from litestar.types import ControllerRouterHandler
 
 from parlance.errors import NotFound, ParlanceError, TooLarge, ValidationFailed
@@ -81,15 +81,15 @@ class MetarankController(Controller):
     )
     async def rank(
         self,
-        model: Annotated[str, Parameter(description="Ranking model; 'default' is always there.")],
+        model: Annotated[str, PathParameter(description="Ranking model; 'default' is always there.")],
         request: Request[Any, Any, Any],
         service: Service,
-        explain: Annotated[bool, Parameter(description="Add features and reasons to every item.")] = False,
+        explain: Annotated[bool, QueryParameter(description="Add features and reasons to every item.")] = False,
         lang: Annotated[
-            Literal["en", "zh"] | None, Parameter(description="Language of reasons; else by Accept-Language.")
+            Literal["en", "zh"] | None, QueryParameter(description="Language of reasons; else by Accept-Language.")
         ] = None,
         deadline_ms: Annotated[
-            int | None, Parameter(ge=1, le=60_000, description="Time that encoding new texts may take.")
+            int | None, QueryParameter(ge=1, le=60_000, description="Time that encoding new texts may take.")
         ] = None,
     ) -> RankOut:
         """Order the candidates by how well their texts match what the user, or the session, has done so far.
@@ -199,7 +199,7 @@ class RecommendController(Controller):
         summary="Read an item",
         responses=responses(NotFound),
     )
-    async def item(self, item_id: str, service: Service) -> ItemOut:
+    async def item(self, item_id: FromPath[str], service: Service) -> ItemOut:
         """A catalogue entry, whether its text is encoded, and how popular it is."""
         return ItemOut.of(await service.item(item_id))
 
@@ -210,7 +210,7 @@ class RecommendController(Controller):
         summary="Read a user's interests",
         responses=responses(NotFound),
     )
-    async def profile(self, user_id: str, service: Service) -> ProfileOut:
+    async def profile(self, user_id: FromPath[str], service: Service) -> ProfileOut:
         """The latest events with their weights, and the groups of similar items that they form."""
         return ProfileOut.of(await service.profile(user_id))
 
@@ -222,7 +222,7 @@ class RecommendController(Controller):
         summary="Erase a user",
         responses=responses(ValidationFailed),
     )
-    async def erase(self, user_id: str, service: Service) -> ErasedOut:
+    async def erase(self, user_id: FromPath[str], service: Service) -> ErasedOut:
         """Delete everything about a user: events, impressions, attributes, sessions; popularity forgets them too."""
         erased, remaining = await service.erase(user_id)
         return ErasedOut(user=user_id, remaining=remaining, **erased._asdict())

@@ -36,7 +36,7 @@ class AlertController(Controller):
     async def list_alerts(
         self,
         service: Service,
-        state: Annotated[State | None, QueryParameter(description="Only in this state.")] = None,
+        in_state: Annotated[State | None, QueryParameter(name="state", description="Only in this state.")] = None,
         rule: Annotated[str | None, QueryParameter(description="Only of this rule.")] = None,
         key: Annotated[str | None, QueryParameter(description="Only of this key, such as company:NAME.")] = None,
         acknowledged: Annotated[bool | None, QueryParameter(description="Only those that were, or were not.")] = None,
@@ -47,7 +47,7 @@ class AlertController(Controller):
     ) -> AlertPage:
         """Alerts that fire and those of the past, with their evidence, by the time at which they began."""
         query = AlertQuery(
-            state=state,
+            state=in_state,
             rule=rule,
             key=key,
             acknowledged=acknowledged,

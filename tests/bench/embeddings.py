@@ -79,9 +79,7 @@ def main() -> None:
         raws = [raw()]
         for concurrency in arguments.concurrency:
             for runner in arguments.runners:
-                result = child(
-                    "served.py", artefact_file, texts_file, runner, concurrency, arguments.seconds, scratch
-                )
+                result = child("served.py", artefact_file, texts_file, runner, concurrency, arguments.seconds, scratch)
                 rows.append((f"engine {result['runner']} ({runner}), c{concurrency}", result))
         if not arguments.no_http:
             for runner in arguments.runners:

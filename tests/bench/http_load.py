@@ -103,7 +103,9 @@ def load(server: HttpServer, texts: list[str], *, concurrency: int, seconds: flo
                 if b" 200 " not in head.split(b"\r\n", 1)[0]:
                     raise RuntimeError(head.decode(errors="replace"))
                 length = next(
-                    int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+                    int(line.split(b":")[1])
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"content-length")
                 )
                 await reader.readexactly(length)
                 latencies.append(time.perf_counter() - started)

@@ -67,7 +67,7 @@ def read_items(name: str) -> list[dict[str, Any]]:
 
 
 def item_text(item: dict[str, Any]) -> str:
-    return text_of(item["title"], item.get("overview") or "", tuple([*item["genres"], *(item.get("keywords") or [])]))
+    return text_of(item["title"], item.get("overview") or "", (*item["genres"], *(item.get("keywords") or [])))
 
 
 def read_ratings(name: str, part: str) -> list[Rating]:

@@ -25,7 +25,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parlance.search.fusion import fuse
 from parlance.search.memory import Changes, MemoryIndex
 from parlance.search.store import StoredState
 from parlance.tasks import Role

@@ -91,8 +91,8 @@ def new(obj: dict[str, Any] | None, name: str, folder: Path, as_json: bool) -> N
     pip install -e parlance-glossary && (cd parlance-glossary && python -m pytest)
     """
     from parlance.cli.main import cli
-    from parlance.plugins.scaffold import check_name, write_plugin
     from parlance.cli.survey import survey
+    from parlance.plugins.scaffold import check_name, write_plugin
 
     commands = dict.fromkeys(cli.list_commands(click.Context(cli)), "a command of parlance")
     check_name(name, taken=commands)

@@ -8,7 +8,6 @@ not used, answers are bounded in size and time.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import socket
 import ssl
@@ -143,16 +142,15 @@ class HttpClient:
         # zlib with 32 added to the window bits recognises gzip and zlib by their headers.
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if headers.get("content-encoding") == "gzip" else None
         body = bytearray()
-        async with contextlib.aclosing(chunks) as stream:  # type: ignore[type-var]  # httpcore gives a generator
-            async for chunk in stream:
-                try:
-                    body += unpack.decompress(chunk, limit + 1 - len(body)) if unpack is not None else chunk
-                except zlib.error as error:
-                    raise OutboundFailed(f"An answer is not the gzip that it says it is: {error}.") from error
-                if len(body) > limit:
-                    if cut:
-                        break
-                    raise TooLarge(f"An answer is over {limit} bytes.", hint="Raise http_client.max_response_bytes.")
+        async for chunk in chunks:
+            try:
+                body += unpack.decompress(chunk, limit + 1 - len(body)) if unpack is not None else chunk
+            except zlib.error as error:
+                raise OutboundFailed(f"An answer is not the gzip that it says it is: {error}.") from error
+            if len(body) > limit:
+                if cut:
+                    break
+                raise TooLarge(f"An answer is over {limit} bytes.", hint="Raise http_client.max_response_bytes.")
         return bytes(body[:limit])
 
     def _make_pool(self) -> httpcore.AsyncConnectionPool:

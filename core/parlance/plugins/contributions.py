@@ -127,12 +127,11 @@ def routes(manager: PluginManager, contexts: Contexts) -> list[Owned]:
 def route_claims(handlers: Iterable[Any]) -> Iterator[tuple[str, str]]:
     """Method and path of everything that handlers answer, without ``OPTIONS``; parameters carry their type only."""
     for route in Router(path="/", route_handlers=list(handlers)).routes:
-        path = "/".join(
-            part if isinstance(part, str) else f"{{{part.parser.__name__}}}" for part in ("", *route.path_components)
-        )
+        parts = (part if isinstance(part, str) else f"{{{part.type.__name__}}}" for part in route.path_components)
+        path = "/" + "/".join(parts)
         for method in getattr(route, "methods", None) or (type(route).__name__.removesuffix("Route").upper(),):
             if method != "OPTIONS":
-                yield str(getattr(method, "value", method)), path or "/"
+                yield str(getattr(method, "value", method)), path
 
 
 def still_running(manager: PluginManager, found: Iterable[Owned]) -> list[Owned]:

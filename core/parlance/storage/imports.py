@@ -132,7 +132,11 @@ def read_rows(
     kind = _format(path, format)
     try:
         with path.open("rb") as raw:
-            text = _decoded(raw, encoding if encoding is not None else detect_encoding(path), position if position is not None else [0])
+            text = _decoded(
+                raw,
+                encoding if encoding is not None else detect_encoding(path),
+                position if position is not None else [0],
+            )
             rows = _json_rows(text) if kind == "jsonl" else _table_rows(text, "\t" if kind == "tsv" else ",", path)
             for index, row in enumerate(rows):
                 yield _checked(row, mapping or {}, required, path, header=index == 0 and kind != "jsonl")

@@ -91,6 +91,7 @@ async def opened(
         "metrics": Metrics(CollectorRegistry(), "sentiment"),
         "log": structlog.get_logger("sentiment"),
         "http": None,
+        "call_hook": None,
     }
     context: PluginContext[SentimentSettings] = PluginContext(**parts)
     try:

@@ -9,14 +9,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
-from parlance.http.problems import exception_handlers
-from parlance.http.request import ParlanceRequest
+from parlance.clock import ManualClock
 from parlance.settings import DatabaseSettings
+from parlance.testing import application
 from parlance_sentiment.live import AlertStream, cursor_from
-from parlance_sentiment.routes import sentiment_router
+from parlance_sentiment.plugin import plugin
 
 NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
 BAD = {"text": "Shares fell after the fraud inquiry", "companies": ["A"], "source": "Wire"}
@@ -29,13 +28,15 @@ def database_settings(sqlite_settings: DatabaseSettings) -> DatabaseSettings:
     return sqlite_settings
 
 
+RULE = {"name": "surge", "window": "6h", "negative_share": 0.6, "min_documents": 3, "recovery_share": 0.4}
+
+
 @pytest.fixture
-async def client(world: Any) -> AsyncIterator[AsyncTestClient[Litestar]]:
-    app = Litestar(
-        [sentiment_router(world.context)], exception_handlers=exception_handlers(), request_class=ParlanceRequest
-    )
-    async with AsyncTestClient(app) as client:
-        yield client
+async def client() -> AsyncIterator[AsyncTestClient[Any]]:
+    settings = {"sentiment.rules": [RULE], "limits.batch_texts": 64, "limits.text_chars": 1000}
+    async with application({"sentiment": plugin}, settings=settings, clock=ManualClock(NOW)) as app:
+        async with AsyncTestClient(app.asgi) as client:
+            yield client
 
 
 async def test_one_document_an_array_and_a_batch_are_the_same_to_the_route(client: Any) -> None:
@@ -224,8 +225,10 @@ def test_the_header_wins_over_the_query_as_cursor() -> None:
 
 
 async def test_every_route_is_described_with_id_summary_and_the_body_in_all_its_forms(client: Any) -> None:
-    schema = (await client.get("/schema/openapi.json")).json()
-    operations = [one for methods in schema["paths"].values() for one in methods.values()]
+    address = (await client.get("/", headers={"Accept": "application/json"})).json()["openapi"]
+    schema = (await client.get(address)).json()
+    paths = {path: methods for path, methods in schema["paths"].items() if path.startswith("/sentiment")}
+    operations = [one for methods in paths.values() for one in methods.values()]
     assert len({one["operationId"] for one in operations}) == len(operations) == 15
     assert all(one["summary"] and one["description"] and one["tags"] == ["sentiment"] for one in operations)
     body = schema["paths"]["/sentiment/documents"]["post"]["requestBody"]

@@ -15,7 +15,6 @@ from parlance.errors import DeadlineExceeded, ModelError, NotFound, Overloaded, 
 from parlance.tasks import Role
 from parlance.tasks.options import CallOptions, Priority
 
-
 BACKGROUND = CallOptions(priority=Priority.BACKGROUND)
 
 
@@ -69,7 +68,9 @@ async def test_texts_without_meaning_are_refused_by_index(bench: Any, texts: lis
 
 async def test_binary_and_huge_texts_are_answered(bench: Any) -> None:
     async with bench() as b:
-        result = await b.engine.embed(["\x00\x01\x02 \x7f", "字" * 100_000, " " * 5000 + "word " * 200_000], model="embed")
+        result = await b.engine.embed(
+            ["\x00\x01\x02 \x7f", "字" * 100_000, " " * 5000 + "word " * 200_000], model="embed"
+        )
         assert result.vectors.shape == (3, 8)
         assert result.origin.truncated == (1, 2)
 
@@ -179,7 +180,9 @@ async def test_a_cancelled_caller_leaves_nothing_in_the_queue(bench: Any, held: 
         assert b.value("dropped_total", reason="cancelled") == 2
 
 
-async def test_a_deadline_that_passes_in_the_queue_is_answered_on_time_and_the_text_never_run(bench: Any, held: Any) -> None:
+async def test_a_deadline_that_passes_in_the_queue_is_answered_on_time_and_the_text_never_run(
+    bench: Any, held: Any
+) -> None:
     async with bench(cache_mb=0) as b:
         await b.engine.load("embed")
         async with held(b.runner, b.engine):
@@ -196,9 +199,7 @@ async def test_overload_is_refused_at_once_with_limit_estimate_and_retry(bench: 
         served.tokens_per_s = 100.0
         async with held(b.runner, b.engine):
             filler = [f"{number:02d}" + "x" * 60 for number in range(20)]
-            waiting = asyncio.create_task(
-                b.engine.embed(filler, model="embed", options=CallOptions(deadline_s=100.0))
-            )
+            waiting = asyncio.create_task(b.engine.embed(filler, model="embed", options=CallOptions(deadline_s=100.0)))
             await until(lambda: b.engine.status().queued_texts == 20)
             started = time.monotonic()
             with pytest.raises(Overloaded) as caught:
@@ -372,6 +373,7 @@ async def test_a_bad_deadline_is_refused(bench: Any) -> None:
 )
 async def test_n_in_n_out_in_order_whatever_is_cancelled(bench: Any, calls: list[Any]) -> None:
     async with bench(threads=2, cache_mb=0) as b:
+
         async def one(texts: list[str], priority: Priority) -> Any:
             options = CallOptions(priority=priority, charge_to=texts[0][:1])
             return await b.engine.embed(texts, model="embed", options=options)
