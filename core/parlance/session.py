@@ -38,7 +38,9 @@ async def open_context(
     configure(loaded.core.log)
     app = build(loaded, engine=engine)
     if name not in app.contexts:
-        raise NotFound(f"There is no running plugin '{name}'.", hint="See: parlance plugins list", code="unknown_plugin")
+        raise NotFound(
+            f"There is no running plugin '{name}'.", hint="See: parlance plugins list", code="unknown_plugin"
+        )
     try:
         await app.migrate()
         if models:

@@ -221,7 +221,9 @@ def load_settings(
     if plugin_names is not None:
         for name in sections:
             if name not in plugin_names:
-                raise _unknown(name, (*core_names, *plugin_names), what="section", origin=_section_origin(name, origins))
+                raise _unknown(
+                    name, (*core_names, *plugin_names), what="section", origin=_section_origin(name, origins)
+                )
     hints = get_type_hints(Settings)
     core = Settings(
         **{

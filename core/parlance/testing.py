@@ -41,8 +41,38 @@ if TYPE_CHECKING:
 __all__ = ["Call", "FakeEngine", "application", "context", "temporary_database"]
 
 WIDTH = 256
-_POSITIVE = ("profit", "rise", "rose", "gain", "beat", "grow", "record", "good", "great", "上涨", "盈利", "增长", "利好", "好")
-_NEGATIVE = ("loss", "fall", "fell", "drop", "miss", "fraud", "recall", "bad", "cut", "下跌", "亏损", "暴跌", "违约", "差")
+_POSITIVE = (
+    "profit",
+    "rise",
+    "rose",
+    "gain",
+    "beat",
+    "grow",
+    "record",
+    "good",
+    "great",
+    "上涨",
+    "盈利",
+    "增长",
+    "利好",
+    "好",
+)
+_NEGATIVE = (
+    "loss",
+    "fall",
+    "fell",
+    "drop",
+    "miss",
+    "fraud",
+    "recall",
+    "bad",
+    "cut",
+    "下跌",
+    "亏损",
+    "暴跌",
+    "违约",
+    "差",
+)
 
 
 @dataclass(frozen=True, slots=True)

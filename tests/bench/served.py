@@ -36,6 +36,9 @@ class _One:
     def names(self) -> list[str]:
         return []
 
+    def changed(self) -> bool:
+        return False
+
 
 async def main() -> None:
     artefact = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Artefact)

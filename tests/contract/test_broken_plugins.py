@@ -106,7 +106,7 @@ async def breaks_while_entering() -> AsyncIterator[list[str]]:
 
 @pytest.mark.parametrize(
     ("hook", "answer"),
-    [("parlance_services", lambda: [breaks_while_entering()]), ("parlance_demo", lambda: breaks_while_entering())],
+    [("parlance_services", lambda: [breaks_while_entering()]), ("parlance_demo", breaks_while_entering)],
 )
 async def test_what_breaks_while_it_is_entered_is_named(hook: str, answer: Any) -> None:
     with pytest.raises(PluginError, match=f"'fragile' failed in {hook}: RuntimeError: {CAUSE}"):
@@ -119,7 +119,7 @@ async def test_two_jobs_of_one_name_are_named() -> None:
         return None
 
     twice = [Job("tidy", nothing, every_s=60), Job("tidy", nothing, every_s=60)]
-    with pytest.raises(PluginError, match="fragile.*parlance_jobs.*two jobs named 'tidy'"):
+    with pytest.raises(PluginError, match=r"fragile.*parlance_jobs.*two jobs named 'tidy'"):
         await start(plugin_with("parlance_jobs", lambda: twice))
 
 
@@ -228,7 +228,7 @@ async def test_a_hook_with_an_unknown_argument_is_named() -> None:
 
 
 async def test_a_plugin_without_hooks_is_named() -> None:
-    with pytest.raises(PluginError, match="'fragile' failed in validation.*no hook"):
+    with pytest.raises(PluginError, match=r"'fragile' failed in validation.*no hook"):
         await start(object())
 
 

@@ -1,4 +1,4 @@
-"""A plugin of somebody else, installed as a distribution of its own, has every hook called and none of the core changed."""
+"""Somebody else's plugin, installed as a distribution of its own, has every hook called; the core knows nothing of it."""
 
 from __future__ import annotations
 

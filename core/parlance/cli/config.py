@@ -33,7 +33,11 @@ def show(obj: dict[str, Any] | None, as_json: bool) -> None:
         if answer.value is not None:
             values[answer.plugin] = msgspec.to_builtins(loaded.plugin(answer.plugin, answer.value))
     rows = [
-        {"key": f"{section}.{key}", "value": _hidden(value), "origin": loaded.origins.get(f"{section}.{key}", "default")}
+        {
+            "key": f"{section}.{key}",
+            "value": _hidden(value),
+            "origin": loaded.origins.get(f"{section}.{key}", "default"),
+        }
         for section, body in values.items()
         for key, value in body.items()
     ]

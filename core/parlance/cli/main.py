@@ -81,7 +81,9 @@ def _plugin_command(name: str) -> click.Command | None:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="parlance")
-@click.option("--config", "config_file", type=click.Path(dir_okay=False), help="Settings file [default: parlance.toml].")
+@click.option(
+    "--config", "config_file", type=click.Path(dir_okay=False), help="Settings file [default: parlance.toml]."
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(ctx: click.Context, config_file: str | None, debug: bool) -> None:

@@ -32,6 +32,8 @@ from parlance.tasks.options import DEFAULT_OPTIONS, CallOptions, Priority
 __all__ = ["LocalEngine"]
 
 _MB = 1_000_000
+_WATCH_S = 1.0
+"""Between looks at the registry for moved aliases and new versions (a look is a few file stats)."""
 
 
 class LocalEngine:
@@ -88,8 +90,7 @@ class LocalEngine:
         self._dispatcher.start()
         names = await self._pool.eager_names(self._eager) if eager else []
         results = await asyncio.gather(*(self._pool.get(name) for name in names), return_exceptions=True)
-        if hasattr(self._registry, "changed"):
-            self._watching = asyncio.create_task(self._watch(), name="watch the model registry")
+        self._watching = asyncio.create_task(self._watch(), name="watch the model registry")
         self._started = True
         for result in results:
             if isinstance(result, BaseException):
@@ -242,10 +243,11 @@ class LocalEngine:
 
     async def _watch(self) -> None:
         while True:
-            await self._registry.changed()  # type: ignore[attr-defined]  # optional, looked for in start()
+            await asyncio.sleep(_WATCH_S)
             try:
-                await self._pool.refresh()
-            except ParlanceError:
+                if await asyncio.to_thread(self._registry.changed):
+                    await self._pool.refresh()
+            except (ParlanceError, OSError):
                 logging.getLogger(__name__).exception("the models could not be refreshed")
 
     def _refuse_when_closed(self) -> None:

@@ -42,6 +42,9 @@ class Catalogue(Protocol):
     def names(self) -> Sequence[str]:
         """All model names."""
 
+    def changed(self) -> bool:
+        """Whether a name may stand for something else since the last call. Blocking."""
+
 
 class ModelPool:
     """Names → models that take traffic. Event loop only; loading happens on threads.

@@ -1,4 +1,4 @@
-"""Writes ``graph.onnx`` (without weights) and ``reference.npz`` of ``termbase-tiny``; run it after changing the model."""
+"""Writes ``graph.onnx`` (no weights) and ``reference.npz`` of ``termbase-tiny``; run it after changing the model."""
 
 from __future__ import annotations
 

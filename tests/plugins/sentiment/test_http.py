@@ -34,9 +34,11 @@ RULE = {"name": "surge", "window": "6h", "negative_share": 0.6, "min_documents":
 @pytest.fixture
 async def client() -> AsyncIterator[AsyncTestClient[Any]]:
     settings = {"sentiment.rules": [RULE], "limits.batch_texts": 64, "limits.text_chars": 1000}
-    async with application({"sentiment": plugin}, settings=settings, clock=ManualClock(NOW)) as app:
-        async with AsyncTestClient(app.asgi) as client:
-            yield client
+    async with (
+        application({"sentiment": plugin}, settings=settings, clock=ManualClock(NOW)) as app,
+        AsyncTestClient(app.asgi) as client,
+    ):
+        yield client
 
 
 async def test_one_document_an_array_and_a_batch_are_the_same_to_the_route(client: Any) -> None:

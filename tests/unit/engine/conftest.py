@@ -1,4 +1,4 @@
-"""A tiny embedding model of its own (a real ONNX graph and tokenizer), a gate-able fake runner, and an engine on them."""
+"""A tiny tokenizer, a fake runner that can be held or broken, and an engine on them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class FakeRegistry:
 
     def __init__(self, artefacts: dict[str, Artefact]) -> None:
         self.artefacts = artefacts
-        self.changes: asyncio.Queue[None] = asyncio.Queue()
+        self.moved = False
 
     def resolve(self, name: str) -> Artefact:
         if name not in self.artefacts:
@@ -113,12 +113,13 @@ class FakeRegistry:
     def names(self) -> list[str]:
         return [name for name in self.artefacts if "@" not in name]
 
-    async def changed(self) -> None:
-        await self.changes.get()
+    def changed(self) -> bool:
+        moved, self.moved = self.moved, False
+        return moved
 
     def move(self, name: str, artefact: Artefact) -> None:
         self.artefacts[name] = artefact
-        self.changes.put_nowait(None)
+        self.moved = True
 
 
 @dataclass

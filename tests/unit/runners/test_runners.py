@@ -56,7 +56,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="weights", size_threshold=100)
     return Artefact(name="tiny", version="v1", task="embed", folder=str(folder), max_tokens=64, width=WIDTH)
 
 

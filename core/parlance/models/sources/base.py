@@ -39,7 +39,7 @@ class SourceModel:
     """A fetched model, before anything is built from it.
 
     ``tensors`` maps the parameter names of the transformers model to arrays and may read them lazily. ``files`` holds
-    the hash of every file that was read. ``folder`` is a transformers folder, where there is one: torch exports need it.
+    the hash of every file that was read. ``folder`` is a transformers folder, where there is one, for torch exports.
     """
 
     config: dict[str, Any]

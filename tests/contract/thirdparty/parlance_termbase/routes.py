@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from litestar import Router, get, post
+from litestar.params import JSONBody
 
 from parlance.http.auth import require_scope
 from parlance.plugins.context import PluginContext
@@ -27,7 +28,7 @@ def termbase_router(context: PluginContext[TermbaseSettings]) -> Router:
     added = context.metrics.counter("terms_added", "Terms that were added.")
 
     @post("/terms", status_code=200, guards=[require_scope("termbase:write")], operation_id="addTerm")
-    async def add(data: Term) -> dict[str, Any]:
+    async def add(data: JSONBody[Term]) -> dict[str, Any]:
         """Store a term and tell the other plugins."""
         await add_terms(context, [(data.en, data.zh)])
         added.inc()
