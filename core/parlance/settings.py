@@ -42,7 +42,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One table of the settings file."""
 
 
-class ServerSettings(Section):
+class ServerSettings(Section, frozen=True, kw_only=True):
     """Where the server listens and who may call it."""
 
     host: str = "127.0.0.1"
@@ -58,7 +58,7 @@ class ServerSettings(Section):
     """Seconds that running requests get to finish when the server is told to stop."""
 
 
-class LimitSettings(Section):
+class LimitSettings(Section, frozen=True, kw_only=True):
     """What one request, and one caller, may ask for."""
 
     body_bytes: PositiveInt = 4_000_000
@@ -71,7 +71,7 @@ class LimitSettings(Section):
     """Requests per minute for each API key, or address where keys are off; 0 sets no limit."""
 
 
-class DatabaseSettings(Section):
+class DatabaseSettings(Section, frozen=True, kw_only=True):
     """Where everything that must not be lost is kept."""
 
     url: str = "sqlite:///var/parlance.sqlite"
@@ -83,7 +83,7 @@ class DatabaseSettings(Section):
     """How long a statement waits for a lock before the request fails with 503."""
 
 
-class ModelSettings(Section):
+class ModelSettings(Section, frozen=True, kw_only=True):
     """Which models there are and where their built forms lie."""
 
     cache: str = "~/.cache/parlance/models"
@@ -96,7 +96,7 @@ class ModelSettings(Section):
     """Memory that loaded models may take together; a load above it is refused."""
 
 
-class EngineSettings(Section):
+class EngineSettings(Section, frozen=True, kw_only=True):
     """How models are run."""
 
     threads: Annotated[int, Meta(ge=0)] = 0
@@ -112,7 +112,7 @@ class EngineSettings(Section):
     """Memory for embeddings of texts seen before; 0 turns the cache off."""
 
 
-class OutboxSettings(Section):
+class OutboxSettings(Section, frozen=True, kw_only=True):
     """How webhooks are delivered."""
 
     attempts: PositiveInt = 10
@@ -124,7 +124,7 @@ class OutboxSettings(Section):
     concurrency: PositiveInt = 8
 
 
-class HttpClientSettings(Section):
+class HttpClientSettings(Section, frozen=True, kw_only=True):
     """Outbound HTTP: webhooks and feeds."""
 
     allow_private: bool = False
@@ -133,7 +133,7 @@ class HttpClientSettings(Section):
     timeout_s: PositiveFloat = 15.0
 
 
-class LogSettings(Section):
+class LogSettings(Section, frozen=True, kw_only=True):
     """What is logged and how. Texts of users never are."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -141,7 +141,7 @@ class LogSettings(Section):
     """``auto``: console form on a terminal, JSON otherwise."""
 
 
-class PluginSettings(Section):
+class PluginSettings(Section, frozen=True, kw_only=True):
     """Which plugins run."""
 
     disabled: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class PluginSettings(Section):
     """Start without a plugin that fails, instead of refusing to start."""
 
 
-class Settings(Section):
+class Settings(Section, frozen=True, kw_only=True):
     """The core's settings, whole. Sections of plugins are in ``plugin_sections``, undecoded."""
 
     server: ServerSettings = ServerSettings()
@@ -269,10 +269,10 @@ def _decode(body: dict[str, Any], kind: type[S], *, prefix: str, origins: Mappin
         origin = origins.get(f"{prefix}.{key}", "settings")
         if key not in hints:
             raise _unknown(key, tuple(hints), what=f"key in [{prefix}]", origin=origin)
-        if isinstance(value, str) and origin.startswith("environment"):
-            value = _from_text(value, hints[key])
+        textual = origin.startswith("environment")
+        given = _from_text(value, hints[key]) if textual and isinstance(value, str) else value
         try:
-            decoded[key] = msgspec.convert(value, hints[key], strict=not origin.startswith("environment"))
+            decoded[key] = msgspec.convert(given, hints[key], strict=not textual)
         except msgspec.ValidationError as error:
             raise ConfigError(f"{origin}: {prefix}.{key} cannot be {value!r}: {error}.") from error
     try:

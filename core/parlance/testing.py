@@ -103,7 +103,12 @@ class FakeEngine:
     gate: asyncio.Event | None = None
 
     async def embed(
-        self, texts: Sequence[str], *, model: str, role: Role = Role.PASSAGE, options: CallOptions = DEFAULT_OPTIONS
+        self,
+        texts: Sequence[str],
+        *,
+        model: str,
+        role: Role = Role.PASSAGE,  # noqa: ARG002  # the engine's interface
+        options: CallOptions = DEFAULT_OPTIONS,
     ) -> Embeddings:
         await self._enter("embed", texts, model, options)
         vectors = np.stack([_hashed(text) for text in texts]) if texts else np.zeros((0, WIDTH), np.float32)

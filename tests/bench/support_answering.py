@@ -94,7 +94,7 @@ def chinese(name: str, other: str, part: str, *, limit: int) -> Trial:
     number = {text: f"e{n}" for n, text in enumerate(texts)}
     right: dict[str, set[str]] = {}
     for row in pairs:
-        if row["label"] == 1 and row["b"] in number and row["a"] != row["b"]:
+        if row["label"] == 1 and row["b"] in number and row["a"] not in number:
             right.setdefault(row["a"], set()).add(number[row["b"]])
     foreign = [row["a"] for row in rows(other, part)][: limit // 2]
     asked = [(text, frozenset(found)) for text, found in list(right.items())[:limit]]
@@ -182,9 +182,7 @@ def report(trial: Trial, outcomes: Sequence[Outcome], weights: Weights) -> None:
         coverage = len(given) / len(known)
         precision = np.mean([bool(item.right) for item in given]) if given else float("nan")
         false = np.mean([score[id(item)] >= threshold for item in foreign])
-        print(
-            f"  at {threshold:.1f}: answers {coverage:.3f} of questions, right {precision:.3f}, false answers {false:.3f}"
-        )
+        print(f"  at {threshold:.1f}: answers {coverage:.3f}, of them right {precision:.3f}, false {false:.3f}")
     print(f"  expected calibration error {calibration_error(outcomes, score):.3f}")
 
 

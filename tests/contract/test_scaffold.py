@@ -59,7 +59,7 @@ def test_it_passes_its_own_test(run: Any, package: Path, site: Path) -> None:
 def test_it_answers_on_its_route_beside_the_core(run: Any, site: Path, tmp_path: Path) -> None:
     done = run("-W", "error", "-c", ANSWER, tmp_path, path=site)
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["status"] == 200
     assert answer["body"] == {"similarity": pytest.approx(1.0), "model": "embed-multi@fake"}
 

@@ -1,4 +1,4 @@
-"""Somebody else's plugin, installed as a distribution of its own, has every hook called; the core knows nothing of it."""
+"""Somebody else's plugin, installed as a distribution of its own, has every hook called."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def site(install: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory)
 def seen(run: Any, site: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     done = run("-W", "error", HERE / "exercise_termbase.py", tmp_path_factory.mktemp("work"), path=site)
     assert done.returncode == 0, done.stderr[-4000:]
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

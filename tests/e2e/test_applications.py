@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ pytestmark = [pytest.mark.models, pytest.mark.xdist_group("e2e")]
 
 
 @pytest.mark.parametrize(
-    "text,label",
+    ("text", "label"),
     [
         ("Acme's quarterly profit rose 40 percent and beat every forecast.", "positive"),
         ("The lender warned of heavy losses after the fraud was discovered.", "negative"),
@@ -84,8 +85,7 @@ def test_embeddings_are_unit_vectors(server: Server, model: str) -> None:
 def test_serving_process_holds_no_torch(server: Server) -> None:
     """Neither torch nor transformers is loaded by a server whose models are ONNX."""
     assert server.process is not None
-    with open(f"/proc/{server.process.pid}/maps", encoding="utf-8") as maps:
-        text = maps.read()
+    text = Path(f"/proc/{server.process.pid}/maps").read_text(encoding="utf-8")
     assert "libtorch" not in text
     assert "/transformers/" not in text
 

@@ -47,7 +47,7 @@ def test_public_address_needs_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text,expected",
+    ("text", "expected"),
     [
         ("[server]\nprot = 1\n", "Did you mean 'port'?"),
         ("[servr]\nport = 1\n", "servr"),
@@ -61,7 +61,7 @@ def test_wrong_settings_are_named(tmp_path: Path, text: str, expected: str) -> N
     done = run("serve", "--no-build", cwd=tmp_path)
     assert done.returncode == 2
     assert expected in done.stderr
-    assert "parlance.toml" in done.stderr or expected in ("servr",)
+    assert "parlance.toml" in done.stderr or expected == "servr"
 
 
 def test_acknowledged_documents_survive_kill_9(own_server: Server) -> None:

@@ -33,17 +33,17 @@ _CORE_COMMANDS = {
 class _Commands(click.Group):
     """Core commands and, under each plugin's name, the plugin's; imported when used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's interface
         return [*_CORE_COMMANDS, *sorted(set(_plugin_names()) - set(_CORE_COMMANDS))]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's interface
         if cmd_name in _CORE_COMMANDS:
             module, _, attribute = _CORE_COMMANDS[cmd_name][0].partition(":")
             command = getattr(importlib.import_module(module), attribute)
             return command if isinstance(command, click.Command) else None
         return _plugin_command(cmd_name)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's interface
         """List core commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in _CORE_COMMANDS.items()])

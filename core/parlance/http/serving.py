@@ -84,6 +84,7 @@ async def _serve(app: Application) -> None:
 
 
 def _granian(app: Application) -> Any:
+    from granian.constants import Interfaces
     from granian.server.embed import Server
 
     settings = app.settings.core.server
@@ -91,7 +92,7 @@ def _granian(app: Application) -> Any:
         app.asgi,
         address=settings.host,
         port=settings.port,
-        interface="asgi",
+        interface=Interfaces.ASGI,
         log_enabled=False,
         backlog=1024,
     )

@@ -208,7 +208,7 @@ def _origin(entry_point: EntryPoint) -> str:
 
 def _broken(name: str, hook: str, error: BaseException) -> PluginError:
     return PluginError(
-        f"Plugin '{name}' failed in {hook}: {type(error).__name__}: {error}.",
+        f"Plugin '{name}' failed in {hook}: {type(error).__name__}: {str(error).rstrip('.')}.",
         hint=f'Mend it, leave it out (plugins.disabled = ["{name}"]), or start with --skip-broken-plugins.',
         plugin=name,
         hook=hook,

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from parlance.models.registry import ModelRegistry
 
-WORDS = "the profit rose fell sharply in quarter company meeting will be held refund order where is my".split()
+WORDS = ["the", "profit", "rose", "fell", "sharply", "in", "quarter", "company", "meeting", "will", "be", "held", "refund", "order", "where", "is", "my"]
 CHINESE = list("公司净利润同比增长下降召开会议退款订单我要")
 SIZES = {
     "model_type": "bert",

@@ -52,9 +52,7 @@ def test_a_hub_snapshot_is_read_from_the_hubs_cache_layout(tiny_folder: Path, tm
     snapshot.parent.mkdir(parents=True)
     shutil.copytree(tiny_folder, snapshot)
     environment = {variable: str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    model = default_sources()["hf"].fetch(
-        f"someone/tiny-bert@{REVISION}", context(tmp_path, environment=environment)
-    )
+    model = default_sources()["hf"].fetch(f"someone/tiny-bert@{REVISION}", context(tmp_path, environment=environment))
     assert model.folder == snapshot
 
 

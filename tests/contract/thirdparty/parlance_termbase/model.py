@@ -32,12 +32,12 @@ class TermbaseSource:
         """Write a tokenizer into the cache and hand over the table."""
         from tokenizers import Tokenizer
         from tokenizers.models import WordLevel
-        from tokenizers.normalizers import Lowercase
+        from tokenizers.normalizers import BertNormalizer
         from tokenizers.pre_tokenizers import BertPreTokenizer
 
         vocabulary = {word: number for number, word in enumerate(WORDS)}
         tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
-        tokenizer.normalizer = Lowercase()
+        tokenizer.normalizer = BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = BertPreTokenizer()
         context.cache.mkdir(parents=True, exist_ok=True)
         path: Path = context.cache / f"termbase-{reference}.json"
