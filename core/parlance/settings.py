@@ -171,7 +171,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """Settings with the origin of every value that was given: ``origins["server.port"] == "environment PARLANCE_…"``."""
+    """Settings with the origin of each value given: ``origins["server.port"] == "environment PARLANCE_SERVER__PORT"``."""
 
     core: Settings
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -164,10 +164,11 @@ def erase(obj: Obj, user: str, as_json: bool) -> None:
 
 
 def _run(obj: Obj, work: Callable[[Recommender], Awaitable[T]], *, models: bool) -> T:
-    from parlance_recommend.opening import opened
+    from parlance.session import open_context
+    from parlance_recommend.service import Recommender
 
     async def run() -> T:
-        async with opened(obj, models=models) as service:
+        async with open_context(obj, "recommend", models=models) as context, Recommender(context).running() as service:
             return await work(service)
 
     return asyncio.run(run())

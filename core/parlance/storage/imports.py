@@ -7,7 +7,7 @@ import codecs
 import csv
 import io
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
@@ -112,6 +112,7 @@ async def import_rows(
             if progress is not None:
                 progress(min(position[0], size), size)
     finally:
+        rows.close()
         out.close()
     return report
 
@@ -124,7 +125,7 @@ def read_rows(
     mapping: Mapping[str, str] | None = None,
     required: Sequence[str] = (),
     position: list[int] | None = None,
-) -> Iterator[Row | Rejected]:
+) -> Generator[Row | Rejected, None, None]:
     """Read a file's rows one after the other; the arguments are those of :func:`import_rows`.
 
     ``position[0]``, where given, is kept at the number of bytes read.
@@ -196,9 +197,13 @@ def _decoded(raw: IO[bytes], encoding: str, position: list[int]) -> Iterator[str
         text = io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="")
     except LookupError as error:
         raise BadInput(f"There is no encoding named '{encoding}'.", code="encoding_unknown") from error
-    for line in iter(lambda: text.readline(LONGEST_LINE), ""):
-        position[0] = raw.tell()
-        yield line
+    try:
+        for line in iter(lambda: text.readline(LONGEST_LINE), ""):
+            position[0] = raw.tell()
+            yield line
+    finally:
+        if not raw.closed:
+            text.detach()  # the file belongs to the caller, who closes it
 
 
 def _json_rows(lines: Iterator[str]) -> Iterator[Row | Rejected]:

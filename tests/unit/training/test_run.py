@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_model as helpers
 from safetensors.numpy import save_file
 
 from parlance.models.lora import Adapted, read_calibration
@@ -16,10 +16,6 @@ from parlance.models.registry import ModelRegistry
 
 pytest.importorskip("peft", reason="training needs the train extra")
 
-_spec = importlib.util.spec_from_file_location("models_helpers", Path(__file__).parents[1] / "models" / "conftest.py")
-assert _spec is not None and _spec.loader is not None
-helpers = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(helpers)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning:transformers"),
