@@ -47,11 +47,9 @@ model = "fin-sentiment"
 def render() -> str:
     """The whole document."""
     parts = [HEAD, "## The core\n"]
-    for field in msgspec.structs.fields(Settings):
-        parts.append(_section(field.name, field.type))
+    parts += [_section(field.name, field.type) for field in msgspec.structs.fields(Settings)]
     parts.append("## The plugins\n")
-    for name, settings in _plugin_settings():
-        parts.append(_section(name, settings))
+    parts += [_section(name, settings) for name, settings in _plugin_settings()]
     return "\n".join(parts)
 
 
@@ -62,9 +60,8 @@ def _section(name: str, settings: type[msgspec.Struct]) -> str:
         default = f"`{row.default}`" if row.default and len(row.default) <= 60 else ("see below" if row.default else "")
         cells = (f"`{row.key}`", row.kind, default, row.description.replace("``", "`"))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    for row in settings_reference(settings):
-        if len(row.default) > 60:
-            rows.append(f"\nDefault of `{row.key}`: `{row.default}`")
+    long = [row for row in settings_reference(settings) if len(row.default) > 60]
+    rows += [f"\nDefault of `{row.key}`: `{row.default}`" for row in long]
     return "\n".join(rows) + "\n"
 
 

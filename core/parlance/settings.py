@@ -48,6 +48,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     """Address to listen on. Anything but loopback needs API keys, or ``allow_anonymous``."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one."""
     server: Literal["granian", "uvicorn"] = "granian"
     """The HTTP server program; granian serves about 1.6 times as many small requests, uvicorn is easier to debug."""
     auth: Literal["auto", "on", "off"] = "auto"
@@ -79,6 +80,7 @@ class DatabaseSettings(Section, frozen=True, kw_only=True):
     url_file: str = ""
     """File that holds the URL; used instead of ``url`` when set."""
     pool_size: PositiveInt = 8
+    """Connections to PostgreSQL, and readers of SQLite, that one process keeps at most."""
     lock_timeout_s: PositiveFloat = 10.0
     """How long a statement waits for a lock before the request fails with 503."""
 
@@ -120,8 +122,11 @@ class OutboxSettings(Section, frozen=True, kw_only=True):
     first_retry_s: PositiveFloat = 2.0
     """Wait before the second try; doubles each time, with jitter, up to ``longest_retry_s``."""
     longest_retry_s: PositiveFloat = 3600.0
+    """Longest wait between two tries."""
     timeout_s: PositiveFloat = 10.0
+    """How long one try may take before it counts as failed."""
     concurrency: PositiveInt = 8
+    """Deliveries at a time."""
 
 
 class HttpClientSettings(Section, frozen=True, kw_only=True):
@@ -130,13 +135,16 @@ class HttpClientSettings(Section, frozen=True, kw_only=True):
     allow_private: bool = False
     """Let outbound requests reach loopback, private and link-local addresses."""
     max_response_bytes: PositiveInt = 10_000_000
+    """Largest response that is read; above it the request fails."""
     timeout_s: PositiveFloat = 15.0
+    """How long a request may take, unless its caller says otherwise."""
 
 
 class LogSettings(Section, frozen=True, kw_only=True):
     """What is logged and how. Texts of users never are."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious events that are logged."""
     format: Literal["auto", "json", "console"] = "auto"
     """``auto``: console form on a terminal, JSON otherwise."""
 

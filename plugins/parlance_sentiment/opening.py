@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from parlance_sentiment.service import SentimentService
@@ -19,14 +19,7 @@ async def opened(obj: Mapping[str, Any] | None, *, models: bool) -> AsyncIterato
         obj: what the ``parlance`` command leaves for its subcommands (``config``: the settings file).
         models: whether the engine is started, for commands that label.
     """
-    from parlance.app import build
-    from parlance.settings import load_settings
+    from parlance.session import open_context
 
-    app = build(load_settings((obj or {}).get("config")))
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(app.close)
-        await app.migrate()
-        if models:
-            await app.engine.start()
-            stack.push_async_callback(app.engine.close)
-        yield SentimentService(app.contexts["sentiment"])
+    async with open_context(obj, "sentiment", models=models) as context:
+        yield SentimentService(context)

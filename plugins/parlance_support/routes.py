@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, delete, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
@@ -41,9 +41,9 @@ from parlance_support.store.paging import decode_cursor, encode_cursor
 __all__ = ["routes"]
 
 _TAGS = ["support"]
-Limit = Annotated[int, Parameter(ge=1, le=200, description="Most results.")]
-Cursor = Annotated[str | None, Parameter(description="`next_cursor` of the page before.")]
-Language = Annotated[Literal["en", "zh"] | None, Parameter(description="Only entries in this language.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=200, description="Most results.")]
+Cursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")]
+Language = Annotated[Literal["en", "zh"] | None, QueryParameter(description="Only entries in this language.")]
 
 
 def routes(service: SupportService, limits: LimitSettings) -> Sequence[ControllerRouterHandler]:
@@ -74,7 +74,9 @@ def _channel(service: SupportService) -> Sequence[ControllerRouterHandler]:
         responses=responses(Conflict, Overloaded, DeadlineExceeded, Unavailable),
         status_code=200,
     )
-    async def webhook(data: RasaMessage, request: Request[Any, Any, Any], stream: bool = False) -> Response[Any]:
+    async def webhook(
+        data: JSONBody[RasaMessage], request: Request[Any, Any, Any], stream: FromQuery[bool] = False
+    ) -> Response[Any]:
         """Answer a message in Rasa's form."""
         check_storable(data.message, path="message")
         check_storable(data.sender, path="sender")
@@ -105,7 +107,9 @@ def _conversations(service: SupportService) -> Sequence[ControllerRouterHandler]
         responses=responses(Conflict, Overloaded, DeadlineExceeded, Unavailable),
         status_code=200,
     )
-    async def send(conversation_id: str, data: MessageIn, request: Request[Any, Any, Any]) -> ReplyOut:
+    async def send(
+        conversation_id: FromPath[str], data: JSONBody[MessageIn], request: Request[Any, Any, Any]
+    ) -> ReplyOut:
         """Answer a message."""
         check_storable(conversation_id, path="conversation_id")
         check_storable(data.text, path="text")
@@ -120,7 +124,7 @@ def _conversations(service: SupportService) -> Sequence[ControllerRouterHandler]
         summary="A conversation with its messages",
         responses=responses(NotFound),
     )
-    async def show(conversation_id: str, limit: Limit = 200, cursor: Cursor = None) -> ConversationDetail:
+    async def show(conversation_id: FromPath[str], limit: Limit = 200, cursor: Cursor = None) -> ConversationDetail:
         """Messages in the order in which they were said."""
         after = decode_cursor(cursor, tuple[int])[0] if cursor else 0
         page = await service.conversation(conversation_id, after=after, limit=limit)
@@ -151,7 +155,7 @@ def _conversations(service: SupportService) -> Sequence[ControllerRouterHandler]
         summary="Delete a conversation with its messages",
         responses=responses(NotFound),
     )
-    async def forget(conversation_id: str) -> None:
+    async def forget(conversation_id: FromPath[str]) -> None:
         """Delete for good."""
         await service.forget(conversation_id)
 
@@ -170,7 +174,7 @@ def _knowledge(service: SupportService, limits: LimitSettings) -> Sequence[Contr
         responses=responses(Conflict, Overloaded, DeadlineExceeded, Unavailable),
         status_code=200,
     )
-    async def add(data: AddEntries, request: Request[Any, Any, Any]) -> AddedEntries:
+    async def add(data: JSONBody[AddEntries], request: Request[Any, Any, Any]) -> AddedEntries:
         """Store entries."""
         check_batch(len(data.entries), limits, path="entries")
         for number, entry in enumerate(data.entries):
@@ -206,8 +210,8 @@ def _knowledge(service: SupportService, limits: LimitSettings) -> Sequence[Contr
         responses=responses(Overloaded, DeadlineExceeded, Unavailable),
     )
     async def search(
-        q: Annotated[str, Parameter(min_length=1, max_length=4000, description="Words or a question.")],
-        limit: Annotated[int, Parameter(ge=1, le=50, description="Most results.")] = 10,
+        q: Annotated[str, QueryParameter(min_length=1, max_length=4000, description="Words or a question.")],
+        limit: Annotated[int, QueryParameter(ge=1, le=50, description="Most results.")] = 10,
         language: Language = None,
     ) -> SearchOut:
         """Search questions and answers."""
@@ -222,7 +226,7 @@ def _knowledge(service: SupportService, limits: LimitSettings) -> Sequence[Contr
         summary="One entry",
         responses=responses(NotFound),
     )
-    async def show(entry_id: str) -> EntryOut:
+    async def show(entry_id: FromPath[str]) -> EntryOut:
         """An entry by its id."""
         return entry_out(await service.entry(entry_id))
 
@@ -234,7 +238,7 @@ def _knowledge(service: SupportService, limits: LimitSettings) -> Sequence[Contr
         summary="Delete an entry",
         responses=responses(NotFound),
     )
-    async def remove(entry_id: str) -> None:
+    async def remove(entry_id: FromPath[str]) -> None:
         """Delete an entry; the next message no longer finds it."""
         await service.delete_entry(entry_id)
 

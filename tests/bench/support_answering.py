@@ -2,8 +2,8 @@
 
     python tests/bench/support_answering.py [--write plugins/parlance_support/answering/calibration.json]
 
-English: a knowledge base of banking77's training questions (an entry per intent, with one or five ways to ask it), asked
-with other questions of the set; questions of clinc150 from outside banking must not be answered. Chinese: question pairs
+English: a knowledge base of banking77's training questions (an entry per intent, with one or five ways to ask it),
+asked with other questions of the set; questions of clinc150 from outside banking must not be answered. Chinese: pairs
 of bq_corpus and lcqmc (an entry per distinct second question), asked with the first questions; questions of the other
 set must not be answered. Weights are fitted on training parts only; figures are of the dev parts.
 

@@ -41,7 +41,7 @@ def serve(
     parlance serve --database postgresql://…       on PostgreSQL
     parlance serve --host 0.0.0.0                  needs keys: parlance keys create NAME --scope …
     """
-    from parlance.http.serving import Launch, run
+    from parlance.serving import Launch, run
     from parlance.settings import load_settings
 
     flags = {

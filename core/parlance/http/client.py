@@ -75,6 +75,7 @@ class HttpClient:
         self._settings = settings
         self._resolver = resolver or _resolve
         self._pool: httpcore.AsyncConnectionPool | None = None
+        self._making = asyncio.Lock()
 
     async def request(
         self,
@@ -129,10 +130,12 @@ class HttpClient:
             await pool.aclose()
 
     async def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes, *, cut: bool) -> Response:
-        if self._pool is None:
-            self._pool = await asyncio.to_thread(self._make_pool)
+        async with self._making:
+            if self._pool is None:
+                self._pool = await asyncio.to_thread(self._make_pool)
+            pool = self._pool
         fields = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-        async with self._pool.stream(method, url, headers=_with_host(url, fields), content=content) as answer:
+        async with pool.stream(method, url, headers=_with_host(url, fields), content=content) as answer:
             found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
             body = await self._body(answer.aiter_stream(), found, cut=cut)
             return Response(status=answer.status, headers=found, body=body)

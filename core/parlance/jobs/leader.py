@@ -35,11 +35,18 @@ class Leader:
 
     async def run(self) -> None:
         """Go on until cancelled, then give the lease back."""
+        turn: asyncio.Task[None] | None = None
         try:
             while True:
-                await self.round()
+                turn = asyncio.create_task(self.round(), name="leader round")
+                _, late = await asyncio.wait([turn], timeout=self._ttl_s / 3)
+                if late:
+                    self._lose()  # the lease would run out before the next round could tell
+                await asyncio.shield(turn)
                 await asyncio.sleep(self._ttl_s / 3)
         finally:
+            if turn is not None:  # a lease that is being taken just now is given back too
+                await asyncio.gather(turn, return_exceptions=True)
             self._lose()
             if self._lease is not None:
                 with suppress(ParlanceError):
@@ -55,8 +62,8 @@ class Leader:
                 self._lease = await self._leases.renew(self._lease, self._ttl_s)
         except LeaseLost:
             self._lease = None
-        except ParlanceError as error:
-            self._log.warning("leader_lease_failed", code=error.code)
+        except Exception as error:  # noqa: BLE001  # whatever it is, this process must go on trying
+            self._log.warning("leader_lease_failed", error=f"{type(error).__name__}: {error}")
             if asked - self._renewed > self._ttl_s / 2:
                 self._lose()
             return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 
 from parlance.errors import ParlanceError, StorageError
 from parlance.settings import DatabaseSettings
@@ -74,11 +74,9 @@ class Database:
             async with (
                 self._write_turn(),
                 self._connected(self._writer) as connection,
-                self._running(connection) as callbacks,
+                self._running(connection),
             ):
                 yield connection
-            for callback in callbacks:
-                callback()
         finally:
             self._tasks.discard(task)
 
@@ -180,23 +178,22 @@ class Database:
                 await connection.close()
 
     @asynccontextmanager
-    async def _running(self, connection: AsyncConnection) -> AsyncIterator[list[Callable[[], None]]]:
-        """Begin, then commit at the end, which a cancelled caller cannot interrupt, or roll back."""
+    async def _running(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Begin, then commit at the end and call back, which a cancelled caller cannot interrupt, or roll back."""
         key = connection.sync_connection
         if key is None:
             raise RuntimeError("The connection is closed.")
-        callbacks: list[Callable[[], None]] = []
         async with self._translated():
             running = await connection.begin()
-            self._open[key] = callbacks
+            callbacks = self._open[key] = []
             try:
-                yield callbacks
+                yield
             except BaseException:
                 with contextlib.suppress(*TRANSLATED):
                     await running.rollback()
                 raise
             else:
-                await _uninterrupted(running.commit())
+                await _uninterrupted(_commit(running, callbacks))
             finally:
                 del self._open[key]
 
@@ -285,11 +282,21 @@ async def _pragma(connection: AsyncConnection, *pragmas: str) -> None:
     await driver.executescript("".join(f"PRAGMA {pragma};" for pragma in pragmas))
 
 
-async def _uninterrupted(step: Any) -> None:
-    """Await a step to its end even when the caller is cancelled, so that its outcome is known; then be cancelled."""
-    task = asyncio.ensure_future(step)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
+async def _commit(running: AsyncTransaction, callbacks: Sequence[Callable[[], None]]) -> None:
+    await running.commit()
+    for callback in callbacks:
+        callback()
+
+
+async def _uninterrupted(step: Coroutine[Any, Any, None]) -> None:
+    """Await a step to its end however often the caller is cancelled, so that its outcome is known; then be cancelled."""
+    task = asyncio.create_task(step)
+    interrupted: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            interrupted = error
+    task.result()
+    if interrupted is not None:
+        raise interrupted

@@ -17,7 +17,7 @@ TRANSLATED = (SQLAlchemyError, OSError, UnicodeEncodeError, OverflowError)
 """Exceptions that :func:`translate` should be asked about when they leave a transaction."""
 
 _Kind = Literal[
-    "locked", "gone", "full", "corrupt", "read_only", "auth", "absent", "schema", "busy", "conflict", "data"
+    "locked", "gone", "full", "corrupt", "read_only", "auth", "absent", "schema", "busy", "conflict", "data", "text"
 ]
 
 _SQLITE: dict[int, _Kind] = {
@@ -31,6 +31,11 @@ _SQLITE: dict[int, _Kind] = {
     sqlite3.SQLITE_READONLY: "read_only",
     sqlite3.SQLITE_PERM: "read_only",
     sqlite3.SQLITE_TOOBIG: "data",
+}
+# SQLite says FULL only where the system says ENOSPC; a quota or a limit of file size makes the write itself fail.
+_SQLITE_EXTENDED: dict[int, _Kind] = {
+    sqlite3.SQLITE_IOERR_WRITE: "full",
+    sqlite3.SQLITE_IOERR_SHMSIZE: "full",
 }
 # PostgreSQL's SQLSTATE codes, whole or by class: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRESQL: dict[str, _Kind] = {
@@ -50,6 +55,8 @@ _POSTGRESQL: dict[str, _Kind] = {
     "57": "gone",
     "58": "gone",
     "XX": "corrupt",
+    "22021": "text",
+    "22P05": "text",
     "22": "data",
 }
 _STORAGE: dict[_Kind, tuple[str, str, str]] = {
@@ -70,7 +77,7 @@ _STORAGE: dict[_Kind, tuple[str, str, str]] = {
     ),
     "full": (
         "disk_full",
-        "The disk of the database {where} is full",
+        "The disk of the database {where} is full, or a quota or limit of file size is reached",
         "Free some space; nothing of this request was written.",
     ),
     "corrupt": (
@@ -145,7 +152,7 @@ def _kind(error: BaseException) -> _Kind | None:
             return "conflict"
         if code == sqlite3.SQLITE_ERROR and "no such" in str(error):
             return "schema"
-        return _SQLITE.get(code & 0xFF)
+        return _SQLITE_EXTENDED.get(code) or _SQLITE.get(code & 0xFF)
     state = getattr(error, "sqlstate", None)
     if state:
         return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
@@ -163,6 +170,12 @@ def _storage(kind: _Kind, error: BaseException, where: str) -> ParlanceError:
     if kind == "conflict":
         return Conflict(
             f"A row with this key exists already, or one that it refers to does not ({cause}).", code="row_conflict"
+        )
+    if kind == "text":
+        return ValidationFailed(
+            f"A text holds a character that PostgreSQL does not store: {cause}.",
+            hint="The character NUL cannot be stored; remove it.",
+            code="text_not_storable",
         )
     if kind == "data":
         return ValidationFailed(f"A value cannot be stored: {cause}.", code="value_not_storable")

@@ -118,7 +118,7 @@ def write_results(
         model=recipe.model.name, base=recipe.model.base, recipe_sha256=recipe_sha256, seed=recipe.optimiser.seed,
         steps=trained.steps, seconds=round(trained.seconds, 1), texts=counts, temperature=round(temperature, 4),
         threshold=round(threshold, 4), tuning=tuned, dev=scored,
-        versions={"python": platform.python_version(), "torch": torch.__version__},
+        versions={"python": platform.python_version(), "torch": str(torch.__version__)},
     )  # fmt: skip
     adapter = out / "adapter"
     adapter.mkdir(parents=True, exist_ok=True)

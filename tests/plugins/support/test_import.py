@@ -9,7 +9,7 @@ from parlance_support.service import SupportService
 
 async def test_csv_jsonl_and_markdown_of_a_folder_are_imported_and_bad_rows_reported(tmp_path):
     (tmp_path / "a.csv").write_text("问题,答案\n怎么付款？,微信。\n没有答案,\n", encoding="gb18030")
-    (tmp_path / "b.jsonl").write_text('{"question": "Do you ship?", "answer": "Yes.", "variants": ["Delivery?"]}\nnope\n')
+    (tmp_path / "b.jsonl").write_text('{"question": "Do you ship?", "answer": "Yes.", "variants": ["Post?"]}\nnope\n')
     (tmp_path / "c.md").write_text("# Help\n## Can I pay by card?\nYes, any card.\n")
     async with context("support", plugin) as made:
         service = SupportService(made)
