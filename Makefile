@@ -34,7 +34,7 @@ serve: $(SERVE) ## Set everything up and run the server with models and demonstr
 	@$(BIN)/parlance serve --demo
 
 test: $(DEV) ## Run all tests (PostgreSQL and Redis ones where those are installed).
-	@$(BIN)/parlance models build --quiet
+	@$(BIN)/parlance models build
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 check: $(DEV) ## Format, lint, types, import rules.
@@ -48,7 +48,7 @@ format: $(DEV) ## Format the code and apply safe fixes.
 	@$(BIN)/ruff format core plugins tests
 
 bench: $(DEV) ## Print speeds side by side with raw ONNX Runtime on the same texts.
-	@$(BIN)/parlance models build --quiet
+	@$(BIN)/parlance models build
 	@$(BIN)/python tests/bench/embeddings.py $(ARGS)
 
 quality: $(DEV) ## Measure the models on held-out data (needs the data sets; says so when they are absent).

@@ -16,8 +16,9 @@ RUN /opt/parlance/bin/pip install hatchling \
  && /opt/parlance/bin/pip uninstall --yes hatchling
 ENV PARLANCE_MODELS__CACHE=/opt/models HF_HUB_OFFLINE=1
 WORKDIR /tmp
-RUN /opt/parlance/bin/parlance models build --quiet \
- && /opt/parlance/bin/parlance models verify
+RUN /opt/parlance/bin/parlance models build \
+ && /opt/parlance/bin/parlance models verify \
+ && mkdir -p /opt/models/choices
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="Parlance" \
@@ -39,7 +40,7 @@ USER 10001:10001
 WORKDIR /var/lib/parlance
 VOLUME /var/lib/parlance
 EXPOSE 8000
-# Listening on 0.0.0.0 needs API keys: 'docker run … parlance keys create NAME --scope …' before the first start.
+# Listening on 0.0.0.0 needs an API key: run the image with 'keys create NAME --scope …' before the first start.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
 STOPSIGNAL SIGTERM

@@ -2,7 +2,7 @@
 # The training image: torch, transformers and peft, for 'parlance train' and for building models that need an export.
 #   docker build -f deploy/train.Dockerfile -t parlance-train:0.1.0 .
 #   docker run --rm -v "$PWD/models:/work/models" -v "$PWD/data:/work/data" parlance-train:0.1.0 \
-#     train models/fin-sentiment/recipe.toml
+#     train models/fin-sentiment --data-root data
 # TORCH chooses the build of torch; on a machine without a GPU the CPU build is a tenth of the size.
 FROM python:3.11-slim
 ARG TORCH=torch==2.13.0

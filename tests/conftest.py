@@ -1,4 +1,4 @@
-"""Servers and databases for all tests: private ones, started when first needed; skipped with the reason where absent."""
+"""Private servers and databases for all tests: started when first needed, skipped with the reason where absent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `servers`, which test modules of every folder use
 
-from servers import PostgreSQL, Receiver, Redis
-
 from parlance.plugins.items import Tables
 from parlance.settings import DatabaseSettings
 from parlance.storage.database import Database
 from parlance.storage.migrations import CORE_FOLDER, migrate
 from parlance.storage.tables import metadata
+from servers import PostgreSQL, Receiver, Redis
 
 _numbers = count(1)
 
@@ -57,7 +56,7 @@ def database_settings(request: pytest.FixtureRequest, new_sqlite: Callable[[], s
         url = new_sqlite()
     else:
         url = request.getfixturevalue("postgresql").create(f"test{next(_numbers)}")
-    return DatabaseSettings(url=url, lock_timeout_s=1.0)
+    return DatabaseSettings(url=url)
 
 
 @pytest.fixture

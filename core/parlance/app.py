@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar
 from litestar.exceptions import ImproperlyConfiguredException
@@ -35,6 +35,9 @@ from parlance.storage.database import Database
 from parlance.storage.events import EventLog
 from parlance.storage.migrations import migrate
 from parlance.storage.outbox import Outbox
+
+if TYPE_CHECKING:
+    from parlance.engine.early import EarlyLoads
 
 __all__ = ["Application", "build", "build_registry"]
 
@@ -84,6 +87,7 @@ def build(
     discover: bool = True,
     demo: bool = False,
     on_ready: Callable[[ServerState], None] | None = None,
+    early: EarlyLoads | None = None,
 ) -> Application:
     """Wire an application; no input or output happens before its lifespan starts.
 
@@ -95,6 +99,7 @@ def build(
         discover: whether installed and configured plugins are loaded too.
         demo: whether plugins load their demonstration data at start.
         on_ready: called once everything has started.
+        early: eager models that are being loaded already.
 
     Raises:
         ConfigError: a setting cannot be used.
@@ -116,7 +121,7 @@ def build(
     registry = build_registry(settings, manager)
     runners = contributions.merged(manager, "parlance_runners")
     state.tasks = contributions.named_items(manager, "parlance_tasks", kind=TaskType, reserved=TASKS)
-    running = engine if engine is not None else _local_engine(settings, runners, registry, clock, metrics)
+    running = engine if engine is not None else _local_engine(settings, runners, registry, clock, metrics, early)
     database = Database.open(settings.core.database)
     events = EventLog(database, clock=clock)
     outbox = Outbox(database, settings=settings.core.outbox, clock=clock, metrics=metrics)
@@ -170,7 +175,7 @@ def build(
             try:
                 yield
             finally:
-                state.phase = "draining"
+                state.drain()
 
     handlers = [owned.item for owned in routes]
     try:
@@ -265,7 +270,12 @@ def _decode_settings(settings: LoadedSettings, manager: PluginManager) -> dict[s
 
 
 def _local_engine(
-    settings: LoadedSettings, runners: Mapping[str, Any], registry: ModelRegistry, clock: Clock, metrics: Metrics
+    settings: LoadedSettings,
+    runners: Mapping[str, Any],
+    registry: ModelRegistry,
+    clock: Clock,
+    metrics: Metrics,
+    early: EarlyLoads | None,
 ) -> Any:
     from parlance.engine.engine import LocalEngine
 
@@ -276,4 +286,5 @@ def _local_engine(
         runners=runners,
         clock=clock,
         metrics=metrics,
+        early=early,
     )

@@ -42,13 +42,17 @@ def run(launch: Launch) -> None:
 
 
 def _build(launch: Launch, on_ready: Callable[[ServerState], None]) -> Application:
-    from parlance.app import build
-    from parlance.observe.logging import configure
+    from parlance.engine.early import EarlyLoads
     from parlance.settings import load_settings
 
     loaded = load_settings(launch.config_file, flags=launch.flags)
+    early = EarlyLoads(loaded.core)  # before the heavy imports: models load beside them
+
+    from parlance.app import build
+    from parlance.observe.logging import configure
+
     configure(loaded.core.log)
-    return build(loaded, demo=launch.demo, on_ready=on_ready)
+    return build(loaded, demo=launch.demo, on_ready=on_ready, early=early)
 
 
 def _loop_runner() -> Callable[[Any], Any]:
@@ -73,14 +77,23 @@ async def _serve(app: Application) -> None:
     serving = asyncio.ensure_future(server.serve())
     waiting = asyncio.ensure_future(stopping.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    app.state.phase = "draining"
+    app.state.drain()
     if not serving.done():
         server.stop()
     waiting.cancel()
-    await serving
-    failure = app.state.failure
-    if failure is not None:
-        raise failure if isinstance(failure, ParlanceError) else ParlanceError(f"The server could not start: {failure}")
+    try:
+        await serving
+    except Exception as error:
+        # The server program only knows that the start failed; what failed is known here.
+        raise (_failure(app.state.failure) if app.state.failure is not None else error) from app.state.failure
+    if app.state.failure is not None:
+        raise _failure(app.state.failure)
+
+
+def _failure(failure: BaseException) -> ParlanceError:
+    if isinstance(failure, ParlanceError):
+        return failure
+    return ParlanceError(f"The server could not start: {type(failure).__name__}: {failure}")
 
 
 def _granian(app: Application) -> Any:

@@ -28,6 +28,7 @@ class ItemIndex:
         self._rows: dict[str, int] = {}
         self._raw = np.zeros((0, 0), np.float32)
         self._projected = np.zeros((0, 0), np.float32)
+        self._writings = np.zeros(0, np.int64)
         self._used = 0
         self.space: Space = identity_space(0)
 
@@ -47,21 +48,22 @@ class ItemIndex:
     def apply(self, changed: Iterable[IndexRow]) -> None:
         """Take over items as they are in the database; fits the space anew when the catalogue has grown by a fifth."""
         fresh: list[int] = []
-        for identity, title, digest, vector, revision in changed:
+        for identity, title, digest, writing, vector, revision in changed:
             self.titles[identity] = title
             self.revision = max(self.revision, revision)
             if vector is None:
                 self._rows.pop(identity, None)
             elif self._hashes.get(identity) != digest or identity not in self._rows:
-                fresh.append(self._put(identity, vector))
+                fresh.append(self._put(identity, vector, writing))
             self._hashes[identity] = digest
         if not fresh:
             return
         if self._used > self.space.fitted_on * _REFIT_GROWTH:
-            self.space = fit_space(self._raw[: self._used], strength=self._whitening)
-            self._projected[: self._used] = self.space.project(self._raw[: self._used])
+            raw, writings = self._raw[: self._used], self._writings[: self._used]
+            self.space = fit_space(raw, writings, strength=self._whitening)
+            self._projected[: self._used] = self.space.project(raw, writings)
         else:
-            self._projected[fresh] = self.space.project(self._raw[fresh])
+            self._projected[fresh] = self.space.project(self._raw[fresh], self._writings[fresh])
 
     def holds(self, identity: str, digest: str) -> bool:
         """Whether the item's vector is that of the text with this hash."""
@@ -80,17 +82,19 @@ class ItemIndex:
             found[have] = self._projected[[rows[position] for position in have]]
         return found
 
-    def _put(self, identity: str, vector: NDArray[np.float32]) -> int:
+    def _put(self, identity: str, vector: NDArray[np.float32], writing: int) -> int:
         row = self._rows.get(identity, self._used)
         if row == self._used:
             if self._used == len(self._raw):
                 size = max(_FIRST_ROWS, 2 * len(self._raw))
                 self._raw = _grown(self._raw, size, len(vector))
                 self._projected = _grown(self._projected, size, len(vector))
+                self._writings = np.concatenate([self._writings, np.zeros(size - len(self._writings), np.int64)])
                 if self._used == 0:
                     self.space = identity_space(len(vector))
             self._used += 1
         self._raw[row] = vector
+        self._writings[row] = writing
         self._rows[identity] = row
         return row
 

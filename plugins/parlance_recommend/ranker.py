@@ -20,6 +20,7 @@ from parlance_recommend.ranking.explain import Language, Reason, reasons
 from parlance_recommend.ranking.popularity import Popularity
 from parlance_recommend.ranking.profile import Profile
 from parlance_recommend.ranking.score import FEATURES, Scored, score
+from parlance_recommend.ranking.writing import writing_of
 from parlance_recommend.settings import RecommendSettings
 
 __all__ = ["Candidate", "Ranked", "RankedItem", "Ranker"]
@@ -123,7 +124,8 @@ class Ranker:
             return ["new_texts_model"]
         if self._encoder.version != self._index.version:
             return ["new_texts_model_changing"]
-        projected = self._index.space.project(found)
+        writings = np.asarray([writing_of(text) for text in wanted], np.int64)
+        projected = self._index.space.project(found, writings)
         for place, rows in enumerate(wanted.values()):
             vectors[rows] = projected[place]
         return []

@@ -232,7 +232,7 @@ class ItemOut(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, Any]
     encoded: Annotated[bool, Meta(description="Whether the text has a vector yet.")]
     events: int
-    popularity: Annotated[float, Meta(description="0 for never seen, 1 for the most popular item.")]
+    popularity: Annotated[float, Meta(description="From 0 for never seen to 1.")]
 
     @classmethod
     def of(cls, shown: ShownItem) -> ItemOut:

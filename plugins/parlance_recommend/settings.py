@@ -61,15 +61,15 @@ class RecommendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Fields that hold categories; all that are present are joined."""
     nearest: PositiveInt = 10
     """How many of the nearest history items the focused half of interest looks at."""
-    breadth: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    breadth: Annotated[float, Meta(ge=0, le=1)] = 0.7
     """Share of the average over the whole history in interest; the rest looks at the nearest items only."""
     whitening: Annotated[float, Meta(ge=0, le=1)] = 0.5
     """How far the catalogue's vectors are evened out before they are compared; 0 only centres them, 1 whitens."""
     trust_events: Annotated[float, Meta(ge=0)] = 2.0
     """Weight of events at which interest reaches half of its influence: colder users follow popularity more."""
     weight_interest: float = 1.0
-    weight_popularity: float = 0.3
-    weight_quality: float = 0.1
+    weight_popularity: float = 0.15
+    weight_quality: float = 0.2
     """Weights of the three parts of the score; how they were chosen stands in the README."""
     quality_prior: Annotated[float, Meta(gt=0)] = 10.0
     """Ratings that an item's mean is smoothed with."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["sentiment"]
 
 T = TypeVar("T")
+_WIDE = 1000
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -221,7 +222,10 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool, columns: tuple[str, ...]
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
-    Console().print(table if rows else "nothing")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)  # for a file or a pipe nothing is cut off
+    console.print(table if rows else "nothing")
 
 
 def _cell(value: Any) -> str:

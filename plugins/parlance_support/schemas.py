@@ -43,15 +43,18 @@ class MessageIn(_In, frozen=True):
     """A customer's message."""
 
     text: Annotated[str, Meta(description="What the customer says.", examples=["怎么申请退货？", "Where is my order?"])]
-    message_id: Annotated[
-        str | None,
-        Meta(
-            min_length=1,
-            max_length=200,
-            description="Your id of this message. The same id sent again gets the same reply, and nothing twice.",
-            examples=["web-7f3a-1"],
-        ),
-    ] = None
+    message_id: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=200,
+                description="Your id of this message. The same id sent again gets the same reply, and nothing twice.",
+                examples=["web-7f3a-1"],
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ReplyOut(_Out, frozen=True):
@@ -99,10 +102,13 @@ class EntryIn(_In, frozen=True):
         Literal["en", "zh"] | None, Meta(description="Told by the script of the question where it is left out.")
     ] = None
     source: Annotated[str, Meta(max_length=2000, description="Where it comes from: a URL, a document.")] = ""
-    id: Annotated[
-        str | None,
-        Meta(min_length=1, max_length=64, description="Your id, without a colon. Default: made from the question."),
-    ] = None
+    id: (
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=64, description="Your id, without a colon. Default: made from the question."),
+        ]
+        | None
+    ) = None
 
 
 class AddEntries(_In, frozen=True):

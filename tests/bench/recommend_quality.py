@@ -2,9 +2,10 @@
 
 Protocol of ``../shared/data/README.md``: every dev event with rating >= 4 against 99 items that the user never rated
 (seed 0), and inside the dev slice the per-user AUC of rating >= 4 against < 4. With ``--choose`` the blend is chosen on
-the training part alone (the last 12 % of each user's training events by time), and the dev part is looked at once.
+the training part alone (the last 12 % of each user's training events by time); without it, the settings' defaults are
+measured on the dev part.
 
-    python tests/bench/recommend_quality.py --model embed-multi --choose
+    python tests/bench/recommend_quality.py --model embed-multi
 
 Vectors are cached in ``--cache`` (default: the system's folder for temporary files).
 """
@@ -156,7 +157,8 @@ def plan(split: Split, ids: list[int], settings: RecommendSettings, *, most_user
 
 def cases(planned: Plan, raw: NDArray[np.float32], settings: RecommendSettings) -> list[UserCase]:
     """Score every user's candidates with the plugin's own arithmetic."""
-    vectors = fit_space(raw, strength=settings.whitening).project(raw)
+    writings = np.zeros(len(raw), np.int64)  # all titles are English
+    vectors = fit_space(raw, writings, strength=settings.whitening).project(raw, writings)
     found = []
     for user in planned.users:
         profile = build_profile(

@@ -30,7 +30,7 @@ class _One:
     def __init__(self, artefact: Artefact) -> None:
         self._artefact = artefact
 
-    def resolve(self, name: str) -> Artefact:
+    def resolve(self, name: str, *, verify: bool = True) -> Artefact:
         return self._artefact
 
     def names(self) -> list[str]:

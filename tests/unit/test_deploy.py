@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from parlance.cli.main import cli
 from parlance.settings import Settings, load_settings
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
@@ -97,6 +100,31 @@ def test_every_variable_is_a_setting(file: Path) -> None:
     assert named - variables() == set()
 
 
+def commands(file: Path) -> list[list[str]]:
+    """Every call of ``parlance`` in a file, with its arguments."""
+    text = file.read_text().replace("\\\n", " ")
+    return [shlex.split(found) for found in re.findall(r"bin\)?/parlance\)? ([^&|;\n]+)", text, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [ROOT / "Makefile", DEPLOY / "serve.Dockerfile", DEPLOY / "systemd" / "parlance.service"],
+    ids=lambda path: path.name,
+)
+def test_every_command_and_option_exists(file: Path) -> None:
+    found = commands(file)
+    assert found
+    for arguments in found:
+        context = click.Context(cli, info_name="parlance", resilient_parsing=True)
+        command: click.Command = cli
+        rest = arguments
+        while isinstance(command, click.Group):
+            subcommand = command.get_command(context, rest[0])
+            assert subcommand is not None, arguments
+            command, rest = subcommand, rest[1:]
+        command.make_context(command.name, list(rest), parent=context)
+
+
 @pytest.mark.parametrize("file", MANIFESTS, ids=lambda path: path.name)
 def test_manifests_agree_with_the_schemas_of_kubernetes(file: Path) -> None:
     passes(tool("kubernetes-validate", "pip install kubernetes-validate"), "--strict", file)
@@ -136,16 +164,16 @@ def test_the_scrape_configuration_and_the_rules_are_valid() -> None:
 
 
 async def test_every_metric_of_the_rules_exists() -> None:
+    from litestar.testing import AsyncTestClient
     from prometheus_client import CollectorRegistry
 
     from parlance.engine.metrics import EngineMetrics
     from parlance.observe.metrics import Metrics
     from parlance.testing import application
 
-    async with application({}) as app:
+    async with application({}) as app, AsyncTestClient(app.asgi):
         EngineMetrics(Metrics(registry := CollectorRegistry(), "core"))
         known = {metric.name for found in (app.state.metrics, registry) for metric in found.collect()}
-        await app.close()
     rules = (DEPLOY / "prometheus" / "parlance.rules.yml").read_text()
     named = {name.removesuffix("_total") for name in re.findall(r"parlance_[a-z_]+", rules)}
     assert named - known == set()

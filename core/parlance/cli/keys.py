@@ -90,11 +90,12 @@ def list_keys(as_json: bool, config_file: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("id", "name", "scopes", "created", "expires", "state", box=None)
+    table = Table("id", "name", "scopes", "created", "expires", "last used", "state", box=None)
     for key in found:
         expires = f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never"
         created = f"{key.created_at:%Y-%m-%d %H:%M}"
-        table.add_row(key.id, key.name, " ".join(key.scopes), created, expires, _state(key))
+        used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
+        table.add_row(key.id, key.name, " ".join(key.scopes), created, expires, used, _state(key))
     Console().print(table)
 
 

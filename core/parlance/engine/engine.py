@@ -14,6 +14,7 @@ from parlance.engine.cache import CachedVector, EmbeddingCache, cache_key
 from parlance.engine.checks import check_pairs, check_task, check_texts
 from parlance.engine.decode import classification, to_spans
 from parlance.engine.dispatch import Computed, Dispatcher
+from parlance.engine.early import EarlyLoads
 from parlance.engine.generation import Generation
 from parlance.engine.metrics import EngineMetrics
 from parlance.engine.pool import Catalogue, ModelPool
@@ -42,6 +43,7 @@ class LocalEngine:
     Args:
         registry: gives the built version behind a name or alias.
         runners: factories by name.
+        early: eager models whose loading has begun.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class LocalEngine:
         runners: Mapping[str, RunnerFactory],
         metrics: Metrics,
         clock: Clock | None = None,
+        early: EarlyLoads | None = None,
     ) -> None:
         self._registry = registry
         self._eager = model_settings.eager
@@ -71,6 +74,7 @@ class LocalEngine:
             cache=Path(model_settings.cache).expanduser(),
             memory_mb=model_settings.memory_mb,
             on_gone=self._cache.forget,
+            early=early,
         )
         self._generation = Generation(runners, threads=self._threads)
         self._watching: asyncio.Task[None] | None = None
@@ -90,6 +94,7 @@ class LocalEngine:
         self._dispatcher.start()
         names = await self._pool.eager_names(self._eager) if eager else []
         results = await asyncio.gather(*(self._pool.get(name) for name in names), return_exceptions=True)
+        self._pool.end_early()
         self._watching = asyncio.create_task(self._watch(), name="watch the model registry")
         self._started = True
         for result in results:
@@ -123,7 +128,7 @@ class LocalEngine:
         models = self._pool.status()
         queue = self._dispatcher.queue
         return EngineStatus(
-            ready=self._started and not self._closed and all(model.state == "ready" for model in models),
+            ready=self._started and not self._closed and all(model.state == "ready" for model in models if model.eager),
             threads=self._threads,
             models=models,
             memory_mb=self._pool.memory_bytes // _MB,

@@ -9,25 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import numpy as np
-
-from parlance.engine.batching import padded_inputs
+from parlance.engine.early import EarlyLoads
+from parlance.engine.loading import Loader, memory_bytes
 from parlance.engine.served import ServedModel
 from parlance.engine.status import ModelStatus
-from parlance.engine.tokenise import Tokeniser
 from parlance.errors import ConfigError, IntegrityError, ModelError, ParlanceError, Unavailable
 from parlance.models.artefact import Artefact
 from parlance.runners.base import RunnerFactory
-from parlance.runners.choice import Inputs, choose
 
 __all__ = ["Catalogue", "ModelPool"]
 
 _LOADERS = 2
-_PARITY_TEXTS = 8
-_WARM_TEXTS = ("Good morning.", "今天天气很好。")
-_MEMORY_FACTOR = 1.6
-"""Memory of a loaded model over the size of its files: weights repacked for the CPU, and the arena (measured: MiniLM in
-ONNX Runtime 1.5, with OpenVINO's kept primitives 1.7)."""
 _MB = 1_000_000
 
 T = TypeVar("T")
@@ -36,7 +28,7 @@ T = TypeVar("T")
 class Catalogue(Protocol):
     """What the pool needs of the model registry."""
 
-    def resolve(self, name: str) -> Artefact:
+    def resolve(self, name: str, *, verify: bool = True) -> Artefact:
         """The built version that a model name or alias stands for now, its files verified. Blocking."""
 
     def names(self) -> Sequence[str]:
@@ -52,6 +44,7 @@ class ModelPool:
     Args:
         cache: folder of built models; choices of runners are kept in it.
         on_gone: called with a model's reference when its last use has ended.
+        early: models whose loading began before the pool was there.
     """
 
     def __init__(
@@ -64,12 +57,12 @@ class ModelPool:
         cache: Path,
         memory_mb: int,
         on_gone: Callable[[str], None],
+        early: EarlyLoads | None = None,
     ) -> None:
         self._catalogue = catalogue
-        self._runners = runners
-        self._wanted = wanted
-        self._threads = threads
-        self._cache = cache
+        self._loader = Loader(runners, wanted=wanted, threads=threads, choices=cache / "choices")
+        self._early = early
+        self._eager: frozenset[str] = frozenset()
         self._limit_bytes = memory_mb * _MB
         self._on_gone = on_gone
         self._names: dict[str, ServedModel] = {}
@@ -137,12 +130,11 @@ class ModelPool:
             if name in wanted:
                 continue
             try:
-                if self._catalogue.resolve(name).eager:
+                if self._catalogue.resolve(name, verify=False).eager:
                     wanted.append(name)
-            except IntegrityError as error:
-                self._failed[name] = str(error)
             except ParlanceError:
                 continue  # not built: it is no model that could be loaded
+        self._eager = frozenset(wanted)
         return wanted
 
     async def eager_names(self, names: Sequence[str]) -> list[str]:
@@ -165,6 +157,11 @@ class ModelPool:
         """The call has ended; the last one of a model that has been replaced takes it along."""
         model.calls -= 1
         self._end_if_unused(model)
+
+    def end_early(self) -> None:
+        """The eager models have been asked for: early loads that nobody took are not needed."""
+        if self._early is not None:
+            self._early.close()
 
     async def close(self) -> None:
         """Close every model. No call is running any more."""
@@ -193,14 +190,15 @@ class ModelPool:
                 tokens_per_s=round(model.tokens_per_s, 1),
                 memory_mb=model.memory_bytes // _MB,
                 calls=model.calls,
+                eager=name in self._eager,
                 detail=self._failed.get(name, ""),
             )
             for name, model in self._names.items()
         }
         for name, detail in self._failed.items():
-            entries.setdefault(name, ModelStatus(name=name, state="failed", detail=detail))
+            entries.setdefault(name, ModelStatus(name=name, state="failed", eager=name in self._eager, detail=detail))
         for name in self._loading:
-            entries[name] = ModelStatus(name=name, state="loading")
+            entries[name] = ModelStatus(name=name, state="loading", eager=name in self._eager)
         return tuple(entries[name] for name in sorted(entries))
 
     def _loaded(self, name: str, task: asyncio.Task[ServedModel]) -> None:
@@ -210,7 +208,10 @@ class ModelPool:
         error = task.exception()
         if error is None:
             self._failed.pop(name, None)
-        elif isinstance(error, (ModelError, ConfigError)) or getattr(error, "code", "") == "memory_budget":
+        elif (
+            isinstance(error, (ModelError, ConfigError, IntegrityError))
+            or getattr(error, "code", "") == "memory_budget"
+        ):
             self._failed[name] = str(error)
 
     async def _point(self, name: str, artefact: Artefact | None = None) -> ServedModel:
@@ -231,7 +232,7 @@ class ModelPool:
         return model
 
     async def _load(self, artefact: Artefact) -> ServedModel:
-        size = _memory_bytes(artefact)
+        size = memory_bytes(artefact)
         if self._reserved_bytes + size > self._limit_bytes:
             raise Unavailable(
                 f"Loading {artefact.reference} needs about {size // _MB} MB; the loaded models take "
@@ -242,28 +243,22 @@ class ModelPool:
             )
         self._reserved_bytes += size
         try:
-            model = await self._in_thread(lambda: self._load_blocking(artefact, size))
+            model = await self._load_early(artefact) or await self._in_thread(lambda: self._loader.load(artefact))
         except BaseException:
             self._reserved_bytes -= size
             raise
         self._models[artefact.reference] = model
         return model
 
-    def _load_blocking(self, artefact: Artefact, size: int) -> ServedModel:
-        tokeniser = Tokeniser(artefact)
-        texts = _parity_inputs(artefact, tokeniser)
-        choice, runner = choose(
-            artefact,
-            self._runners,
-            threads=self._threads,
-            texts=texts,
-            folder=self._cache / "choices",
-            wanted=self._wanted,
-        )
-        for inputs in texts:  # warm: memory is allocated and kernels are compiled before the first caller
-            if not np.isfinite(runner.run(inputs)).all():
-                raise ModelError(f"{artefact.reference} gives numbers that are not finite.", model=artefact.name)
-        return ServedModel(artefact, runner=runner, tokeniser=tokeniser, profile=choice.profile, memory_bytes=size)
+    async def _load_early(self, artefact: Artefact) -> ServedModel | None:
+        load = self._early.take(artefact, self._loader) if self._early is not None else None
+        if load is None:
+            return None
+        try:
+            return await asyncio.wrap_future(load)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the usual load meets it again and reports it
+            logging.getLogger(__name__).debug("the early load of %s failed: %r", artefact.reference, error)
+            return None
 
     def _retire(self, model: ServedModel) -> None:
         if model not in self._names.values():
@@ -288,16 +283,3 @@ class ModelPool:
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)
-
-
-def _memory_bytes(artefact: Artefact) -> int:
-    recorded = sum(file.size_bytes for file in artefact.files.values())
-    return int(_MEMORY_FACTOR * (recorded or sum(one.stat().st_size for one in artefact.path.glob("*.onnx*"))))
-
-
-def _parity_inputs(artefact: Artefact, tokeniser: Tokeniser) -> list[Inputs]:
-    texts = list(artefact.parity_texts[:_PARITY_TEXTS]) or list(_WARM_TEXTS)
-    pairs = artefact.task == "score"
-    inputs = [(text, texts[0]) for text in texts] if pairs else texts
-    tokens = tokeniser.encode(inputs, overlong="truncate", indices=range(len(inputs)))
-    return [padded_inputs(artefact, [one]) for one in tokens]

@@ -23,11 +23,13 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: float = 0.0
     memory_mb: int = 0
     calls: int = 0
+    eager: bool = False
+    """Belongs to what has to be loaded for the server to be ready."""
     detail: str = ""
 
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """``ready`` when the engine has started and none of the models that it should hold is loading or failed."""
+    """``ready`` when the engine has started and none of the eager models is loading or failed."""
 
     ready: bool
     threads: int

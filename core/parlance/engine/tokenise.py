@@ -10,6 +10,7 @@ from typing import Literal
 
 from tokenizers import Encoding, Tokenizer
 
+from parlance.engine.vocabulary import read_tokenizer
 from parlance.engine.work import Tokens
 from parlance.errors import ModelError, ValidationFailed
 from parlance.models.artefact import Artefact
@@ -36,7 +37,7 @@ class Tokeniser:
     def __init__(self, artefact: Artefact) -> None:
         path = artefact.path / artefact.tokenizer
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
+            self._vocabulary, self._tokenizer = read_tokenizer(path, artefact.files.get(artefact.tokenizer))
         except Exception as error:  # the library raises plain Exception
             raise ModelError(f"The tokenizer of {artefact.reference} cannot be read from {path}: {error}.") from error
         self._tokenizer.no_padding()

@@ -12,12 +12,12 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 import msgspec
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from parlance.clock import Clock, SystemClock
 from parlance.errors import ConfigError, NotFound, Unauthorized
@@ -43,6 +43,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    """When a request was last accepted with it; written about once a minute."""
 
 
 class ApiKeys:
@@ -115,6 +117,19 @@ class ApiKeys:
             )
         return [msgspec.structs.replace(_key(dict(row)), revoked_at=now) for row in rows]
 
+    async def note_use(self, uses: Mapping[str, datetime]) -> None:
+        """Write when keys (by id) were last used; a later time that another process wrote stands."""
+        if not uses:
+            return
+        statement = (
+            update(api_keys)
+            .where(api_keys.c.id == bindparam("key_id"))
+            .where(api_keys.c.last_used_at.is_(None) | (api_keys.c.last_used_at < bindparam("used_at")))
+            .values(last_used_at=bindparam("used_at"))
+        )
+        async with self._database.transaction() as connection:
+            await connection.execute(statement, [{"key_id": key_id, "used_at": at} for key_id, at in uses.items()])
+
     async def find(self, key_id: str) -> tuple[ApiKey, str] | None:
         """A key with the hash of its secret."""
         async with self._database.read() as connection:
@@ -125,8 +140,16 @@ class ApiKeys:
 class Authenticator:
     """Turns the key of a request into a caller, mostly without asking the database."""
 
-    def __init__(self, keys: ApiKeys, *, clock: Clock | None = None, cache_s: float = CACHE_S) -> None:
+    def __init__(
+        self,
+        keys: ApiKeys,
+        *,
+        clock: Clock | None = None,
+        cache_s: float = CACHE_S,
+        uses: MutableMapping[str, datetime] | None = None,
+    ) -> None:
         self._keys = keys
+        self._uses = uses
         self._clock = clock or SystemClock()
         self._cache_s = cache_s
         self._found: OrderedDict[str, tuple[float, tuple[ApiKey, str] | None]] = OrderedDict()
@@ -148,6 +171,8 @@ class Authenticator:
             return _refused(f"The API key '{key.name}' was revoked.", code="api_key_revoked")
         if key.expires_at is not None and key.expires_at <= self._clock.now():
             return _refused(f"The API key '{key.name}' has expired.", code="api_key_expired")
+        if self._uses is not None:
+            self._uses[key.id] = self._clock.now()
         return Caller(name=key.name, scopes=frozenset(key.scopes), key_id=key.id)
 
     async def _look_up(self, key_id: str) -> tuple[ApiKey, str] | None:

@@ -1,11 +1,13 @@
 """What every request passes first: request id, caller, rate limit; and last: metrics and one summary line.
 
 It stands around the whole Litestar application, so that answers to unknown paths and wrong methods are covered too.
+Event streams end when the server stops: to their handlers that looks like a caller who went away.
 Texts, bodies and headers are not logged; the summary line holds the route's template, not the path.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -30,7 +32,7 @@ __all__ = ["Gateway", "Identifies"]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _UNLIMITED = {"/health/live", "/health/ready", "/metrics"}
-"""Probes and scrapes: neither rate-limited nor logged above debug."""
+"""Probes and scrapes: neither rate-limited, nor counted as in flight, nor logged above debug."""
 
 
 class Identifies(Protocol):
@@ -53,7 +55,7 @@ class Gateway:
         labels = ("method", "route", "status")
         self._requests: Counter = metrics.counter("requests", "HTTP requests answered.", labels)
         self._seconds: Histogram = metrics.histogram("request_seconds", "Time to answer.", ("method", "route"))
-        self._running: Gauge = metrics.gauge("requests_running", "HTTP requests being answered.")
+        self._inflight: Gauge = metrics.gauge("inflight_requests", "HTTP requests being answered, probes left out.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; anything but HTTP passes through."""
@@ -80,6 +82,8 @@ class _Exchange:
         self.status = 0
         self.bytes_out = 0
         self.extra_headers: list[tuple[bytes, bytes]] = []
+        self.endless = False
+        self.finished = False
 
     async def run(self, receive: Receive) -> None:
         gateway, scope = self.gateway, self.scope
@@ -92,7 +96,9 @@ class _Exchange:
         bound = {"request_id": request_id, **({"trace_id": trace.group(1).decode()} if trace else {})}
         context = bind_contextvars(**bound)
         stages, token = begin_stages()
-        gateway._running.inc()  # noqa: SLF001  # one class in two halves
+        counted = scope["path"] not in _UNLIMITED
+        if counted:
+            gateway._inflight.inc()  # noqa: SLF001  # one class in two halves
         try:
             caller = await self._identify(headers)
             scope[CALLER_KEY] = caller
@@ -104,13 +110,16 @@ class _Exchange:
             if allowance is not None and not allowance.allowed:
                 await self._refuse(allowance)
             else:
-                await gateway._app(scope, receive, self._answer)  # type: ignore[arg-type]  # noqa: SLF001
+                await gateway._app(scope, self._receiver(receive), self._answer)  # type: ignore[arg-type]  # noqa: SLF001
+                if self.endless and not self.finished and gateway._state.stopping.is_set():  # noqa: SLF001
+                    await self._answer({"type": "http.response.body", "body": b"", "more_body": False})
         except Exception:
             gateway._log.exception("response_broken", route=scope.get("path_template", ""))  # noqa: SLF001
             self.status = self.status or 500
             raise
         finally:
-            gateway._running.dec()  # noqa: SLF001
+            if counted:
+                gateway._inflight.dec()  # noqa: SLF001
             end_stages(token)
             self._finish(time.perf_counter() - started, stages, headers)
             reset_contextvars(**context)
@@ -121,6 +130,24 @@ class _Exchange:
             return await self.gateway._door.identify(_token(headers))  # noqa: SLF001
         except ParlanceError as error:
             return Caller(name="anonymous", scopes=frozenset(), refusal=error)
+
+    def _receiver(self, receive: Receive) -> Receive:
+        """What the handler receives: what the caller sends, and a disconnect for event streams at the stop."""
+        stopping = self.gateway._state.stopping  # noqa: SLF001
+
+        async def received() -> Any:
+            if not self.endless:
+                return await receive()
+            tasks = (asyncio.ensure_future(receive()), asyncio.ensure_future(stopping.wait()))
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                return tasks[0].result() if tasks[0].done() else {"type": "http.disconnect"}
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+        return received
 
     async def _refuse(self, allowance: Allowance) -> None:
         error = Overloaded(
@@ -140,9 +167,13 @@ class _Exchange:
     async def _answer(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.endless = any(
+                name == b"content-type" and value.startswith(b"text/event-stream") for name, value in message["headers"]
+            )
             message["headers"] = [*message["headers"], *self.extra_headers]
         elif message["type"] == "http.response.body":
             self.bytes_out += len(message.get("body", b""))
+            self.finished = not message.get("more_body", False)
         await self._send(message)
 
     def _finish(self, seconds: float, stages: dict[str, float], headers: dict[bytes, bytes]) -> None:

@@ -32,7 +32,7 @@ def http_config(state: ServerState, context: PluginContext[Any]) -> dict[str, An
     """
     settings = state.settings.core
     door = (
-        Authenticator(ApiKeys(context.storage, clock=context.clock), clock=context.clock)
+        Authenticator(ApiKeys(context.storage, clock=context.clock), clock=context.clock, uses=state.key_uses)
         if keys_are_on(settings.server)
         else OpenDoor()
     )

@@ -1,0 +1,1 @@
+"""Background work: supervised jobs, one-off jobs, and who leads."""

@@ -1,0 +1,1 @@
+"""Models: manifests, sources, builds and the registry."""

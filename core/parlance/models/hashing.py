@@ -1,17 +1,22 @@
-"""SHA-256 of files, several at once: hashlib releases the GIL, so threads use all cores."""
+"""SHA-256 of files, several at once (hashlib releases the GIL), and once for each state of a file in a process."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from parlance.errors import IntegrityError
 from parlance.models.artefact import FileRecord
 
 __all__ = ["record", "records", "sha256_file", "verify_files"]
+
+_State = tuple[int, int, int, int, int]
+_hashed: dict[_State, Future[str]] = {}
+_lock = threading.Lock()
 
 
 def sha256_file(path: Path) -> str:
@@ -30,6 +35,31 @@ def records(folder: Path, names: Iterable[str]) -> dict[str, FileRecord]:
     listed = sorted(names)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         return dict(zip(listed, pool.map(lambda name: record(folder / name), listed), strict=True))
+
+
+def _sha256_once(path: Path) -> str:
+    """The hash of a file's present state: computed once in this process, whoever asks, whatever links lead to it."""
+    stat = path.stat()
+    state = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    with _lock:
+        known = _hashed.get(state)
+        own = known is None
+        if known is None:
+            known = _hashed[state] = Future()
+    if own:
+        try:
+            known.set_result(sha256_file(path))
+        except BaseException as error:
+            with _lock:
+                del _hashed[state]
+            known.set_exception(error)
+            raise
+    return known.result()
+
+
+def _sha256_all(folder: Path, names: list[str]) -> dict[str, str]:
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(names, pool.map(lambda name: _sha256_once(folder / name), names), strict=True))
 
 
 def verify_files(folder: Path, expected: dict[str, FileRecord], *, remedy: str) -> None:
@@ -53,15 +83,15 @@ def verify_files(folder: Path, expected: dict[str, FileRecord], *, remedy: str) 
                 actual=size,
             )
     try:
-        actual = records(folder, expected)
+        actual = _sha256_all(folder, sorted(expected))
     except OSError as error:
         raise IntegrityError(f"A file of {folder} cannot be read: {error}.", hint=remedy, file=str(folder)) from error
     for name, known in sorted(expected.items()):
-        if actual[name].sha256 != known.sha256:
+        if actual[name] != known.sha256:
             raise IntegrityError(
-                f"{folder / name} has SHA-256 {actual[name].sha256}, expected {known.sha256}.",
+                f"{folder / name} has SHA-256 {actual[name]}, expected {known.sha256}.",
                 hint=remedy,
                 file=str(folder / name),
                 expected=known.sha256,
-                actual=actual[name].sha256,
+                actual=actual[name],
             )

@@ -1,0 +1,1 @@
+"""The plugin contract: hooks, what they return, and who calls them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -44,6 +46,15 @@ class ServerState:
     """What stopped the start, if anything did: HTTP servers do not pass an exception of the lifespan on."""
     tips: list[str] = field(default_factory=list)
     """Lines to show under "try this" after the start."""
+    key_uses: dict[str, datetime] = field(default_factory=dict)
+    """When API keys, by id, were used since that was last written down."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the server stops: answers without an end (event streams) end."""
+
+    def drain(self) -> None:
+        """Take note that the server stops."""
+        self.phase = "draining"
+        self.stopping.set()
 
     def check_items(self) -> list[tuple[str, Check]]:
         """Checks with their owner's name."""

@@ -19,10 +19,11 @@ from parlance.errors import ConfigError, ModelError
 from parlance.models.artefact import Artefact, Precision
 from parlance.runners.base import Runner, RunnerFactory
 from parlance.runners.fidelity import agreement
+from parlance.runners.kept import clean
 from parlance.runners.machine import fast_bf16, fingerprint, library_versions
 from parlance.runners.profile import Profile, profile
 
-__all__ = ["Choice", "Measured", "candidates", "choose"]
+__all__ = ["Choice", "Measured", "candidates", "choose", "kept_choice"]
 
 REFERENCE = "onnxruntime"
 Inputs = Mapping[str, NDArray[np.int64]]
@@ -97,7 +98,7 @@ def choose(
     folder: Path,
     wanted: str = "auto",
 ) -> tuple[Choice, Runner]:
-    """The choice for this machine, and its runner, loaded. Blocking: seconds the first time.
+    """Measure, keep the choice for this machine, and return it with its runner, loaded. Blocking: seconds.
 
     Args:
         texts: tokenised parity texts, one row each; fidelity is judged on them.
@@ -107,13 +108,24 @@ def choose(
         ConfigError: as ``candidates``. ModelError: every candidate failed, or none is within the bound.
     """
     options = candidates(artefact, factories, wanted=wanted)
-    path = folder / f"{artefact.name}-{artefact.version}-{_key(artefact, options, threads, texts)}.json"
-    kept = _read(path)
-    if kept is not None and (kept.runner, kept.precision) in options:
-        return kept, factories[kept.runner].load(artefact, precision=kept.precision, threads=threads)
     choice, runner = _measure_all(artefact, factories, options, threads=threads, texts=texts)
-    _write(path, choice)
+    _write(_path(artefact, options, threads=threads, folder=folder), choice)
+    clean(artefact, keep="int8" if choice.precision == "int8" else choice.runner)
     return choice, runner
+
+
+def kept_choice(
+    artefact: Artefact,
+    factories: Mapping[str, RunnerFactory],
+    *,
+    threads: int,
+    folder: Path,
+    wanted: str = "auto",
+) -> Choice | None:
+    """What was chosen on this machine before, for the same model version and libraries; errors as ``candidates``."""
+    options = candidates(artefact, factories, wanted=wanted)
+    kept = _read(_path(artefact, options, threads=threads, folder=folder))
+    return kept if kept is not None and (kept.runner, kept.precision) in options else None
 
 
 def _measure_all(
@@ -170,9 +182,10 @@ def _measure_all(
     return choice, best[1]
 
 
-def _key(artefact: Artefact, options: Sequence[tuple[str, Precision]], threads: int, texts: Sequence[Inputs]) -> str:
-    facts = [fingerprint(), sorted(library_versions().items()), options, threads, artefact.fidelity, len(texts)]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+def _path(artefact: Artefact, options: Sequence[tuple[str, Precision]], *, threads: int, folder: Path) -> Path:
+    facts = [fingerprint(), sorted(library_versions().items()), options, threads, artefact.fidelity]
+    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+    return folder / f"{artefact.name}-{artefact.version}-{key}.json"
 
 
 def _read(path: Path) -> Choice | None:

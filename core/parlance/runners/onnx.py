@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from parlance.errors import ModelError
 from parlance.models.artefact import Artefact, Precision
+from parlance.runners.kept import kept_folder
 from parlance.runners.memory import give_back
 
 __all__ = ["OnnxRunner", "OnnxRuntimeFactory"]
@@ -77,7 +78,7 @@ class OnnxRuntimeFactory:
 
 def _quantised(artefact: Artefact, graph: Path) -> Path:
     """The dynamic int8 form of a graph (per channel), made once beside the artefact's folder."""
-    folder = artefact.path.parent / f".{artefact.path.name}.int8"
+    folder = kept_folder(artefact, "int8")
     target = folder / "model.onnx"
     if target.exists():
         return target

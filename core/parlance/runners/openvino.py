@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from parlance.errors import ModelError
 from parlance.models.artefact import Artefact, Precision
+from parlance.runners.kept import kept_folder
 from parlance.runners.machine import fast_bf16
 from parlance.runners.memory import give_back
 
@@ -46,7 +47,7 @@ class OpenVinoRunner:
             # Pinning put two models of one process on the same core.
             "ENABLE_CPU_PINNING": False,
         }
-        cache = artefact.path.parent / f".{artefact.path.name}.openvino"
+        cache = kept_folder(artefact, "openvino")
         if _writable(cache):
             options["CACHE_DIR"] = str(cache)
         try:

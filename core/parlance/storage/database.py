@@ -289,7 +289,7 @@ async def _commit(running: AsyncTransaction, callbacks: Sequence[Callable[[], No
 
 
 async def _uninterrupted(step: Coroutine[Any, Any, None]) -> None:
-    """Await a step to its end however often the caller is cancelled, so that its outcome is known; then be cancelled."""
+    """Await a step to its end however often the caller is cancelled, so that its outcome is known; then cancel."""
     task = asyncio.create_task(step)
     interrupted: asyncio.CancelledError | None = None
     while not task.done():

@@ -1,0 +1,1 @@
+"""Fine-tuning and export; the only part that needs torch and transformers."""

@@ -133,6 +133,7 @@ def write_results(
 def _save(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """float16: half the size; the merged weights differ by less than the base's 4-bit rounding by far."""
     save_file({name: tensor.half().contiguous() for name, tensor in tensors.items()}, path)
+    path.chmod(0o644)
 
 
 def _write(path: Path, content: Any) -> None:

@@ -108,8 +108,8 @@ def _message(
         return "Similar to " + ", ".join(f"“{title}”" for title in liked) + "."
     if feature == "popularity":
         if chinese:
-            return f"共有 {events} 次互动；热度 {value:.2f}（最热门为 1）。"
-        return f"{events} events so far; popularity {value:.2f} where the most popular item has 1."
+            return f"共有 {events} 次互动；热度 {value:.2f}（0 到 1）。"
+        return f"{events} events so far; popularity {value:.2f} on a scale from 0 to 1."
     if chinese:
         return f"平滑后的评分与平均分相差 {value:+.2f}。"
     return f"Smoothed rating against the average: {value:+.2f}."

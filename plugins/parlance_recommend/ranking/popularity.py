@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 __all__ = ["DAY_MS", "Popularity"]
 
 DAY_MS = 86_400_000
+_MUCH = 20.0
+"""Weight of events that counts as popular where no item has more: one click in a new shop is no best-seller."""
 
 
 @dataclass(slots=True)
@@ -62,13 +64,11 @@ class Popularity:
         return 0 if tally is None else tally.events
 
     def popularity(self, items: list[str]) -> NDArray[np.float64]:
-        """``log(1 + weight) / log(1 + highest weight)``: 0 for never seen, 1 for the most popular item.
+        """``log(1 + weight) / log(1 + max(highest weight, 20))``: 0 for never seen, 1 for a much used favourite.
 
         All weights are those at the time of the newest event, so a shop that was closed for a week keeps its order.
         """
-        top = math.log1p(self._at_newest(self._highest))
-        if top <= 0:
-            return np.zeros(len(items))
+        top = math.log1p(max(_MUCH, self._at_newest(self._highest)))
         known = (self._tallies.get(item) for item in items)
         values = [0.0 if t is None else math.log1p(self._at_newest((t.weight, t.at_ms))) / top for t in known]
         return np.asarray(values, np.float64)

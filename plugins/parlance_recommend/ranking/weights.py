@@ -16,8 +16,8 @@ class Weights:
     """
 
     interest: float = 1.0
-    popularity: float = 0.3
-    quality: float = 0.1
-    breadth: float = 0.5
+    popularity: float = 0.15
+    quality: float = 0.2
+    breadth: float = 0.7
     nearest: int = 10
     trust_events: float = 2.0

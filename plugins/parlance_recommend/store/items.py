@@ -12,7 +12,8 @@ from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from parlance.storage.upsert import insert_or_ignore, upsert
-from parlance_recommend.catalogue.item import Item
+from parlance_recommend.catalogue.item import Item, text_of
+from parlance_recommend.ranking.writing import writing_of
 from parlance_recommend.tables import items, vectors
 
 __all__ = [
@@ -39,7 +40,7 @@ _COLUMNS = (
     "revision",
 )
 
-IndexRow = tuple[str, str, str, NDArray[np.float32] | None, int]
+IndexRow = tuple[str, str, str, int, NDArray[np.float32] | None, int]
 """Item id, title, text hash, vector (``None`` while not encoded), revision."""
 
 
@@ -138,13 +139,28 @@ async def changed_since(connection: AsyncConnection, revision: int, version: str
     """Items changed after a revision, with their vectors of a model version; by revision."""
     joined = items.outerjoin(vectors, and_(vectors.c.text_hash == items.c.text_hash, vectors.c.version == version))
     statement = (
-        select(items.c.id, items.c.title, items.c.text_hash, vectors.c.vector, items.c.revision)
+        select(
+            items.c.id,
+            items.c.title,
+            items.c.description,
+            items.c.categories,
+            items.c.text_hash,
+            vectors.c.vector,
+            items.c.revision,
+        )
         .select_from(joined)
         .where(items.c.revision > revision)
         .order_by(items.c.revision)
     )
     return [
-        (row.id, row.title, row.text_hash, _vector(row.vector), int(row.revision))
+        (
+            row.id,
+            row.title,
+            row.text_hash,
+            writing_of(text_of(row.title, row.description, tuple(row.categories))),
+            _vector(row.vector),
+            int(row.revision),
+        )
         for row in await connection.execute(statement)
     ]
 

@@ -14,6 +14,7 @@ from parlance_recommend.ranking.profile import build_profile, group_interests
 from parlance_recommend.ranking.score import score
 from parlance_recommend.ranking.space import fit_space
 from parlance_recommend.ranking.weights import Weights
+from parlance_recommend.ranking.writing import writing_of
 
 WIDTH = 8
 
@@ -91,6 +92,24 @@ def test_the_space_spreads_vectors_that_crowd_together() -> None:
     generator = np.random.default_rng(0)
     crowded = (generator.normal(size=(2000, WIDTH)) * 0.1 + np.eye(WIDTH)[0] * 3).astype(np.float32)
     crowded /= np.linalg.norm(crowded, axis=1, keepdims=True)
-    spread = fit_space(crowded, strength=0.5).project(crowded)
+    writings = np.zeros(len(crowded), np.int64)
+    spread = fit_space(crowded, writings, strength=0.5).project(crowded, writings)
     assert float((crowded[:500] @ crowded[500:1000].T).mean()) > 0.9
     assert abs(float((spread[:500] @ spread[500:1000].T).mean())) < 0.05
+
+
+def test_texts_of_one_topic_lie_close_across_writing_systems() -> None:
+    """A model that keeps two languages apart by a constant is seen through: the topic decides, not the language."""
+    generator = np.random.default_rng(1)
+    topic, writings = np.arange(200) % 4, np.arange(200) // 100
+    raw = np.eye(WIDTH)[topic] + 3 * np.eye(WIDTH)[5 + writings] + generator.normal(size=(200, WIDTH)) * 0.1
+    raw = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    spread = fit_space(raw, writings, strength=0.0).project(raw, writings)
+    across, same_language = float(spread[0] @ spread[100]), float(spread[0] @ spread[1])
+    assert raw[0] @ raw[100] < raw[0] @ raw[1]
+    assert across > 0.8 > 0.2 > same_language
+
+
+def test_the_writing_of_a_text_is_seen_through_foreign_names() -> None:
+    texts = ["用 Python 整理照片", "A stove for windy ridges", "抹茶の淹れ方", "", "Tea from Wuyi (武夷山)"]
+    assert [writing_of(text) for text in texts] == [1, 0, 1, 0, 0]

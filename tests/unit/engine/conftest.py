@@ -105,7 +105,7 @@ class FakeRegistry:
         self.artefacts = artefacts
         self.moved = False
 
-    def resolve(self, name: str) -> Artefact:
+    def resolve(self, name: str, *, verify: bool = True) -> Artefact:
         if name not in self.artefacts:
             raise NotFound(f"There is no model '{name}'.", code="unknown_model")
         return self.artefacts[name]

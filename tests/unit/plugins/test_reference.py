@@ -25,7 +25,7 @@ class Everything(Base, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=5)] = "股息"
     kind: Literal["a", "b"] = "a"
     names: tuple[str, ...] = ("x", "y")
-    weights: dict[str, float] = {"view": 1.0}
+    weights: dict[str, float] = msgspec.field(default_factory=lambda: {"view": 1.0})
     maybe: int | None = None
     needed: str
     many: list[int] = msgspec.field(default_factory=lambda: [20_000])

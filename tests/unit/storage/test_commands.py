@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+
+from parlance.cli.main import main
+from parlance.settings import DatabaseSettings
+from parlance.storage.database import Database
+from parlance.storage.outbox import Outbox
+from parlance.storage.tables import webhooks
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def run(tmp_path: Path):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        environment = {
-            "PYTHONPATH": f"{ROOT}/core:{ROOT}/plugins",
-            "PARLANCE_DATABASE__URL": f"sqlite:///{tmp_path}/x.sqlite",
-            "PATH": "/usr/bin:/bin",
-        }
-        code = "import sys; from parlance.cli.main import main; main(sys.argv[1:])"
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], env=environment, cwd=tmp_path, capture_output=True, check=False
-        )
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PARLANCE_DATABASE__URL", f"sqlite:///{tmp_path}/x.sqlite")
+
+    def call(*arguments: str) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err
 
     return call
 
@@ -72,9 +79,44 @@ def test_bad_input_is_one_line_and_exit_2(run, arguments, message) -> None:
     assert err.count("\n") == 1
 
 
-def test_a_corrupt_database_is_one_line_and_exit_1(run, tmp_path: Path) -> None:
+def test_a_corrupt_database_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    """As a program of its own."""
     (tmp_path / "x.sqlite").write_bytes(b"not a database" * 100)
-    status, _, err = run("db", "migrate")
-    assert status == 1
-    assert "[database_corrupt]" in err
-    assert err.count("\n") == 1
+    environment = {
+        "PYTHONPATH": f"{ROOT}/core:{ROOT}/plugins",
+        "PARLANCE_DATABASE__URL": f"sqlite:///{tmp_path}/x.sqlite",
+        "PATH": "/usr/bin:/bin",
+    }
+    code = "import sys; from parlance.cli.main import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "db", "migrate"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "[database_corrupt]" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_dead_letter_is_shown_and_sent_again(run) -> None:
+    run("db", "migrate")
+    message_id = asyncio.run(_dead_letter())
+    status, out, _ = run("outbox", "messages", "--status", "dead")
+    assert status == 0
+    assert message_id in out
+    assert "the endpoint is disabled" in out
+    assert run("outbox", "attempts", message_id) == (0, "", "")
+    assert run("outbox", "webhooks", "enable", "desk")[0] == 0
+    assert run("outbox", "redeliver", message_id) == (0, f"{message_id}: will be sent again\n", "")
+    (message,) = json.loads(run("outbox", "messages", "--status", "pending", "--json")[1])
+    assert (message["id"], message["webhook"]) == (message_id, "desk")
+
+
+async def _dead_letter() -> str:
+    """A message to an endpoint that answered 410 earlier."""
+    database = Database.open(DatabaseSettings(url=os.environ["PARLANCE_DATABASE__URL"]))
+    box = Outbox(database)
+    await box.add_webhook(name="desk", url="https://example.org/in")
+    async with database.transaction() as connection:
+        await connection.execute(update(webhooks).values(disabled_at=datetime.now(UTC), disabled_reason="410"))
+    async with database.transaction() as connection:
+        (message_id,) = await box.put(connection, kind="alert.raised", body={"text": "利润下降"}, webhook="desk")
+    await database.close()
+    return message_id

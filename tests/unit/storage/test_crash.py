@@ -8,7 +8,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from servers import Receiver
 from sqlalchemy import text
 
 from parlance.clock import ManualClock
@@ -18,22 +17,23 @@ from parlance.storage.database import Database
 from parlance.storage.delivery import Delivery
 from parlance.storage.events import EventLog
 from parlance.storage.outbox import Outbox
+from servers import Receiver
 
 CHILD = Path(__file__).with_name("crash_child.py")
 
 
 async def test_kill_9_loses_nothing_acknowledged(database: Database, database_settings, receiver: Receiver) -> None:
-    """Six kills at random moments; every acknowledged row is there, with its message, and every message arrives."""
+    """Four kills at random moments; every acknowledged row is there, with its message, and every message arrives."""
     dice = random.Random(20261123)
     acknowledged: list[tuple[str, int, str]] = []
-    for _ in range(6):
+    for _ in range(4):
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             str(CHILD),
             database_settings.url,
             receiver.url,
             stdout=asyncio.subprocess.PIPE,
-            env={"PYTHONPATH": "core"},
+            env={"PYTHONPATH": str(CHILD.parents[3] / "core")},
         )
         lines = [await child.stdout.readline() for _ in range(dice.randint(5, 60))]
         child.kill()
@@ -43,7 +43,7 @@ async def test_kill_9_loses_nothing_acknowledged(database: Database, database_se
             parts = line.decode().split()
             if len(parts) == 3 and len(parts[2]) == 36:
                 acknowledged.append((parts[0], int(parts[1]), parts[2]))
-    assert len(acknowledged) > 100
+    assert len(acknowledged) > 60
     log = EventLog(database)
     events = [e for topic in "ab" for e in await log.read(topic=topic, limit=100_000)]
     found = {(e.topic, e.id, e.body["message"]) for e in events}

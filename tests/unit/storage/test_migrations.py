@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from parlance.plugins.items import Tables
 from parlance.storage.database import Database
 from parlance.storage.migrations import migrate, status
 
+CORE = str(Path(__file__).parents[3] / "core")
 FIRST = """
 import sqlalchemy as sa
 from alembic import op
@@ -108,7 +110,29 @@ async def test_an_older_version_refuses_a_newer_database_and_changes_nothing(
     assert "core_events" not in await names(empty)
 
 
-async def test_several_processes_may_start_at_once(database_settings, core_tables, shop) -> None:
+async def test_of_three_processes_that_start_at_once_one_migrates(database_settings, core_tables) -> None:
+    children = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("migrating_child.py")),
+            database_settings.url,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={"PYTHONPATH": CORE},
+        )
+        for _ in range(3)
+    ]
+    for child in children:
+        assert await child.stdout.readline() == b"ready\n"
+    done = await asyncio.gather(*(child.communicate(b"go\n") for child in children))
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert sorted(json.loads(out) for out, _ in done) == [[], [], ["core"]]
+    database = Database.open(database_settings)
+    assert [one.state for one in await status(database, [core_tables])] == ["current"]
+    await database.close()
+
+
+async def test_several_databases_of_one_process_may_be_migrated_at_once(database_settings, core_tables, shop) -> None:
     databases = [Database.open(database_settings) for _ in range(4)]
     done = await asyncio.gather(*(migrate(one, [core_tables, shop]) for one in databases))
     assert sorted(one.owner for migrated in done for one in migrated) == ["core", "shop"]
@@ -136,7 +160,8 @@ async def test_the_core_tables_are_what_the_migrations_make(database: Database) 
     [
         ({}, "not one line"),
         ({"0001.py": "revision = 1"}, "is no revision"),
-        ({"0001.py": "def"}, "cannot be read"),
+        ({"0001.py": "def"}, "is no revision"),
+        ({"0001.py": 'revision = "1"'}, "is no revision"),
         ({"a.py": FIRST, "b.py": FIRST.replace("0001", "0002")}, "Two revisions"),
         ({"b.py": SECOND}, "not one line"),
     ],
@@ -154,4 +179,4 @@ async def test_a_folder_that_is_no_line_of_revisions_is_refused(tmp_path, new_sq
 
 def test_a_start_with_nothing_to_migrate_does_not_import_alembic() -> None:
     code = "import sys, parlance.storage.migrations; sys.exit('alembic' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "core"}, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": CORE}, check=False).returncode == 0

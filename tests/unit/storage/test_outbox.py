@@ -7,7 +7,6 @@ import json
 from datetime import timedelta
 
 import pytest
-from servers import Received, Receiver
 from standardwebhooks import Webhook as Oracle
 
 from parlance.clock import ManualClock
@@ -17,6 +16,7 @@ from parlance.settings import HttpClientSettings, OutboxSettings
 from parlance.storage.database import Database
 from parlance.storage.delivery import Delivery
 from parlance.storage.outbox import Outbox
+from servers import Received, Receiver
 
 SETTINGS = OutboxSettings(attempts=3, first_retry_s=10.0, timeout_s=5.0, concurrency=4)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,11 +17,13 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Meta
 
 from parlance.errors import Conflict, NotFound
+from parlance.http.api_keys import ApiKeys
 from parlance.http.auth import ADMIN, require_scope
 from parlance.http.builtin.served import ServedModel, served_models
 from parlance.http.problems import responses
 from parlance.plugins.context import PluginContext
 from parlance.plugins.hookspecs import hookimpl
+from parlance.plugins.items import Job
 from parlance.plugins.state import ServerState
 from parlance.storage.outbox import Attempt, Message, Outbox
 from parlance.storage.webhooks import Webhook
@@ -114,6 +118,32 @@ class AdminPlugin:
             *_message_routes(context.outbox),
         ]
         return [Router("/admin", route_handlers=handlers, guards=[require_scope(ADMIN)], tags=["admin"])]
+
+    @hookimpl
+    def parlance_jobs(self, context: PluginContext[Any]) -> Sequence[Job]:
+        """Writes down when API keys were last used: once a minute, away from the requests."""
+        return [Job("api-key-uses", partial(_note_uses, self._state, context), every_s=60.0, scope="every")]
+
+    @hookimpl
+    def parlance_services(self, context: PluginContext[Any]) -> Sequence[AbstractAsyncContextManager[None]]:
+        """Writes the last uses at the stop."""
+        return [_note_uses_at_the_stop(self._state, context)]
+
+
+async def _note_uses(state: ServerState, context: PluginContext[Any]) -> None:
+    uses = dict(state.key_uses)
+    await ApiKeys(context.storage, clock=context.clock).note_use(uses)
+    for key_id, at in uses.items():
+        if state.key_uses.get(key_id) == at:
+            del state.key_uses[key_id]
+
+
+@asynccontextmanager
+async def _note_uses_at_the_stop(state: ServerState, context: PluginContext[Any]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await _note_uses(state, context)
 
 
 def _server_routes(state: ServerState) -> list[ControllerRouterHandler]:

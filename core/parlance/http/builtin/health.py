@@ -130,7 +130,7 @@ async def readiness(state: ServerState) -> Readiness:
     ready = (
         state.phase == "ready"
         and all(plugin.ok for plugin in plugins)
-        and not any(model.state in _BAD_MODEL_STATES for model in models)
+        and not any(model.eager and model.state in _BAD_MODEL_STATES for model in models)
     )
     return Readiness(ready=ready, phase=state.phase, version=__version__, plugins=plugins, models=models)
 

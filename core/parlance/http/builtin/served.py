@@ -24,6 +24,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     runner: Annotated[str, Meta(description="What computes it.", examples=["onnxruntime"])] = ""
     precision: Annotated[str, Meta(description="Arithmetic of its forward pass.", examples=["fp32"])] = ""
     memory_mb: Annotated[int, Meta(description="Memory that it takes, in megabytes.")] = 0
+    eager: Annotated[bool, Meta(description="The server is ready only while this model is.")] = False
 
 
 def served_models(state: ServerState) -> list[ServedModel]:
@@ -48,5 +49,6 @@ def served_models(state: ServerState) -> list[ServedModel]:
             runner=item.runner,
             precision=item.precision,
             memory_mb=item.memory_mb,
+            eager=item.eager,
         )
     return [known[name] for name in sorted(known)]

@@ -6,8 +6,8 @@ The other files of this folder are the core's own revisions. Alembic is imported
 
 from __future__ import annotations
 
-import ast
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +175,7 @@ def _revisions(owner: str, folder: Path) -> list[str]:
     for path in files:
         names = _assignments(owner, path)
         revision, down = names.get("revision"), names.get("down_revision")
-        if not isinstance(revision, str) or "down_revision" not in names or not isinstance(down, str | None):
+        if revision is None or "down_revision" not in names:
             raise PluginError(
                 f"{path} of '{owner}' is no revision: it must assign a text to 'revision' and the revision before it,"
                 " or None, to 'down_revision'.",
@@ -198,22 +198,18 @@ def _revisions(owner: str, folder: Path) -> list[str]:
     return line
 
 
-def _assignments(owner: str, path: Path) -> Mapping[str, object]:
-    """The constants that a revision's file assigns at its top level."""
+def _assignments(owner: str, path: Path) -> Mapping[str, str | None]:
+    """The two constants that a revision's file assigns at its top level."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError) as error:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise PluginError(f"{path} of '{owner}' cannot be read: {error}.", plugin=owner) from error
-    found: dict[str, object] = {}
-    for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        value = getattr(node, "value", None)
-        for target in targets:
-            if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
-                found[target.id] = value.value
-    return found
+    return {found[1]: found[3] for found in _ASSIGNMENT.finditer(source)}
+
+
+_ASSIGNMENT = re.compile(
+    r"""^(revision|down_revision)\b[^=\n]*=[ \t]*(?:None|(["'])([^"'\n]+)\2)[ \t]*(?:\#.*)?$""", re.MULTILINE
+)
 
 
 _turns: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
