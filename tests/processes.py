@@ -52,7 +52,7 @@ class Server:
     def start(self) -> Server:
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "parlance.cli.main", "serve", "--port", str(self.port), *self.arguments],
+                [sys.executable, "-m", "parlance", "serve", "--port", str(self.port), *self.arguments],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -36,7 +37,14 @@ def run(launch: Launch) -> None:
         ParlanceError: the application could not be built or started.
     """
     started = time.monotonic()
-    app = _build(launch, lambda state: _announce(app, state, time.monotonic() - started))
+    gc.disable()  # what is made while starting stays: looking through it again and again costs a tenth of the start
+
+    def ready(state: ServerState) -> None:
+        gc.freeze()
+        gc.enable()
+        _announce(app, state, time.monotonic() - started)
+
+    app = _build(launch, ready)
     asyncio_run = _loop_runner()
     asyncio_run(_serve(app))
 
@@ -83,9 +91,11 @@ async def _serve(app: Application) -> None:
     waiting.cancel()
     try:
         await serving
-    except Exception as error:
+    except Exception:
+        if app.state.failure is None:
+            raise
         # The server program only knows that the start failed; what failed is known here.
-        raise (_failure(app.state.failure) if app.state.failure is not None else error) from app.state.failure
+        raise _failure(app.state.failure) from app.state.failure
     if app.state.failure is not None:
         raise _failure(app.state.failure)
 

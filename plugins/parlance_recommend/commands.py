@@ -65,6 +65,7 @@ def items_(obj: Obj, file: Path, columns: tuple[str, ...], rejects: Path | None,
         with _progress("encoding") as advance:
             while await service.encode_waiting():
                 advance(waiting - await service.waiting(), waiting)
+            advance(max(1, waiting), max(1, waiting))
         return report
 
     _report(_run(obj, work, models=True), as_json=as_json)
@@ -205,7 +206,8 @@ def _report(report: ImportReport, *, as_json: bool, unknown_items: list[str] | N
         return
     click.echo(f"{report.read} rows read, {report.stored} stored, {report.rejected} rejected.")
     if unknown:
-        click.echo(f"{len(unknown)} items are not in the catalogue yet, such as {', '.join(unknown[:5])}.")
+        count = "1 item is" if len(unknown) == 1 else f"{len(unknown)} items are"
+        click.echo(f"{count} not in the catalogue yet, such as {', '.join(unknown[:5])}.")
     for one in report.first_rejects:
         click.echo(f"  line {one.line}: {one.reason}")
     if report.rejects_file:

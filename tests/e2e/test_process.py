@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.models, pytest.mark.xdist_group("e2e")]
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "parlance.cli.main", *arguments],
+        [sys.executable, "-m", "parlance", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,

@@ -27,8 +27,8 @@ _REMEDY = "Run `parlance models build NAME --force`."
 class EarlyLoads:
     """Newest built versions whose artefact says ``eager``, on their way, files verified.
 
-    It is a head start and nothing else: what is not taken is closed, what failed is loaded again in the usual way, which
-    reports the error. Models whose runner has to be measured first are left out.
+    It is a head start and nothing else: what is not taken is closed, what failed is loaded again in the usual way,
+    which reports the error. Models whose runner has to be measured first are left out.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -49,20 +49,24 @@ class Loader:
             ConfigError: no runner can be used. ModelError: a file cannot be read, or the numbers are none.
         """
         choice = self._kept(artefact)
-        if choice is None:
-            tokeniser = Tokeniser(artefact)
-            texts = _parity_inputs(artefact, tokeniser)
-            choice, runner = choose(
-                artefact, self.runners, threads=self.threads, texts=texts, folder=self.choices, wanted=self.wanted
-            )
-        else:
+        runner = None
+        if choice is not None:  # the runner first: reading weights runs beside other work, a tokenizer does not
             factory = self.runners[choice.runner]
             runner = factory.load(artefact, precision=choice.precision, threads=self.threads)
+        try:
             tokeniser = Tokeniser(artefact)
             texts = _parity_inputs(artefact, tokeniser)
-        for inputs in texts:  # warm: memory is allocated and kernels are compiled before the first caller
-            if not np.isfinite(runner.run(inputs)).all():
-                raise ModelError(f"{artefact.reference} gives numbers that are not finite.", model=artefact.name)
+            if choice is None or runner is None:
+                choice, runner = choose(
+                    artefact, self.runners, threads=self.threads, texts=texts, folder=self.choices, wanted=self.wanted
+                )
+            for inputs in texts:  # warm: memory is allocated and kernels are compiled before the first caller
+                if not np.isfinite(runner.run(inputs)).all():
+                    raise ModelError(f"{artefact.reference} gives numbers that are not finite.", model=artefact.name)
+        except BaseException:
+            if runner is not None:
+                runner.close()
+            raise
         return ServedModel(
             artefact,
             runner=runner,

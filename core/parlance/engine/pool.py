@@ -13,7 +13,7 @@ from parlance.engine.early import EarlyLoads
 from parlance.engine.loading import Loader, memory_bytes
 from parlance.engine.served import ServedModel
 from parlance.engine.status import ModelStatus
-from parlance.errors import ConfigError, IntegrityError, ModelError, ParlanceError, Unavailable
+from parlance.errors import ConfigError, ModelError, ParlanceError, Unavailable
 from parlance.models.artefact import Artefact
 from parlance.runners.base import RunnerFactory
 
@@ -208,10 +208,7 @@ class ModelPool:
         error = task.exception()
         if error is None:
             self._failed.pop(name, None)
-        elif (
-            isinstance(error, (ModelError, ConfigError, IntegrityError))
-            or getattr(error, "code", "") == "memory_budget"
-        ):
+        elif isinstance(error, (ModelError, ConfigError)) or getattr(error, "code", "") == "memory_budget":
             self._failed[name] = str(error)
 
     async def _point(self, name: str, artefact: Artefact | None = None) -> ServedModel:
@@ -243,12 +240,13 @@ class ModelPool:
             )
         self._reserved_bytes += size
         try:
-            model = await self._load_early(artefact) or await self._in_thread(lambda: self._loader.load(artefact))
+            early = await self._load_early(artefact)
+            loaded = early or await self._in_thread(lambda: self._loader.load(artefact))
         except BaseException:
             self._reserved_bytes -= size
             raise
-        self._models[artefact.reference] = model
-        return model
+        self._models[artefact.reference] = loaded
+        return loaded
 
     async def _load_early(self, artefact: Artefact) -> ServedModel | None:
         load = self._early.take(artefact, self._loader) if self._early is not None else None

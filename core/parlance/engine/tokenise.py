@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Literal
 
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from parlance.engine.vocabulary import read_tokenizer
 from parlance.engine.work import Tokens

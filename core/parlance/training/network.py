@@ -23,7 +23,7 @@ def load_encoder(config: Mapping[str, Any], tensors: Mapping[str, NDArray[np.flo
         RuntimeError: a parameter is missing or has another shape (torch's message names it).
     """
     # Drawing dropout masks is single-threaded on a CPU and took more than half of a step; the recipes regularise by
-    # a small rank, label smoothing and early stopping instead.
+    # a small rank and early stopping instead.
     settings = AutoConfig.for_model(**{**config, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
     settings._attn_implementation = "eager"  # noqa: SLF001  # the only way for a configuration without a folder
     encoder: nn.Module = AutoModel.from_config(settings, add_pooling_layer=False)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from prometheus_client import CollectorRegistry
 
 from parlance.clock import ManualClock
-from parlance.observe.metrics import Metrics
 from parlance.plugins.context import PluginContext
-from parlance.settings import DatabaseSettings, LimitSettings
-from parlance.storage.database import Database
-from parlance.storage.migrations import migrate
+from parlance.settings import DatabaseSettings
 from parlance.testing import FakeEngine
+from parlance.testing import context as testing_context
 from parlance_recommend.plugin import plugin
 from parlance_recommend.service import Recommender
 from parlance_recommend.settings import RecommendSettings
@@ -48,7 +47,6 @@ class World:
     service: Recommender
     engine: FakeEngine
     clock: ManualClock
-    database: Database
     context: PluginContext[RecommendSettings]
 
     def second(self) -> Recommender:
@@ -60,36 +58,49 @@ Opener = Callable[..., AbstractAsyncContextManager[World]]
 
 
 @asynccontextmanager
-async def opened(database: Database, settings: RecommendSettings | None = None) -> AsyncIterator[World]:
+async def opened(database: DatabaseSettings, settings: Mapping[str, Any] | None = None) -> AsyncIterator[World]:
     """A recommender whose catalogue is ``ITEMS``."""
-    await migrate(database, [("recommend", plugin.parlance_tables())])
     engine, clock = FakeEngine(), ManualClock(NOW)
-    parts: dict[str, Any] = {
-        "name": "recommend",
-        "settings": settings or RecommendSettings(),
-        "limits": LimitSettings(),
-        "engine": engine,
-        "models": None,
-        "storage": database,
-        "events": None,
-        "outbox": None,
-        "search": None,
-        "jobs": None,
-        "clock": clock,
-        "metrics": Metrics(CollectorRegistry(), "recommend"),
-        "log": structlog.get_logger("recommend"),
-        "http": None,
-    }
-    context: PluginContext[RecommendSettings] = PluginContext(**parts)
-    async with Recommender(context).running() as service:
+    async with (
+        testing_context(
+            "recommend", plugin, settings=settings, database=database, engine=engine, clock=clock
+        ) as context,
+        Recommender(context).running() as service,
+    ):
         await service.put_items(ITEMS)
-        yield World(service, engine, clock, database, context)
+        yield World(service, engine, clock, context)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables, to be copied: migrating one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("recommend") / "migrated.sqlite"
+
+    async def migrate_once() -> None:
+        async with testing_context("recommend", plugin, database=DatabaseSettings(url=f"sqlite:///{path}")):
+            pass
+
+    asyncio.run(migrate_once())
+    return path
 
 
 @pytest.fixture
-async def world(database: Database) -> AsyncIterator[World]:
-    """A recommender on SQLite and on PostgreSQL."""
-    async with opened(database) as found:
+def sqlite_settings(migrated: Path, tmp_path: Path) -> DatabaseSettings:
+    """A new SQLite database, for tests whose subject is not the database."""
+    return DatabaseSettings(url=f"sqlite:///{shutil.copy(migrated, tmp_path / 'world.sqlite')}")
+
+
+@pytest.fixture
+async def world(sqlite_settings: DatabaseSettings) -> AsyncIterator[World]:
+    """A recommender on SQLite."""
+    async with opened(sqlite_settings) as found:
+        yield found
+
+
+@pytest.fixture
+async def both(database_settings: DatabaseSettings) -> AsyncIterator[World]:
+    """A recommender on SQLite and on PostgreSQL, for what reads and writes in its own way there."""
+    async with opened(database_settings) as found:
         yield found
 
 
@@ -97,18 +108,3 @@ async def world(database: Database) -> AsyncIterator[World]:
 def open_world() -> Opener:
     """Opens one with settings of the test's own."""
     return opened
-
-
-@pytest.fixture
-def sqlite_settings(new_sqlite: Callable[[], str]) -> DatabaseSettings:
-    """A new SQLite file, for tests that need no second database."""
-    return DatabaseSettings(url=new_sqlite())
-
-
-@pytest.fixture
-async def lite(sqlite_settings: DatabaseSettings, core_tables: Any) -> AsyncIterator[Database]:
-    """A database with the core's tables on SQLite only."""
-    database = Database.open(sqlite_settings)
-    await migrate(database, [core_tables])
-    yield database
-    await database.close()

@@ -1,4 +1,4 @@
-"""Recording, ranking, refreshing and erasing, on SQLite and PostgreSQL."""
+"""Recording, ranking, refreshing and erasing; what depends on the database runs on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from parlance.errors import NotFound, Overloaded, TooLarge, ValidationFailed
-from parlance.storage.database import Database
+from parlance.settings import DatabaseSettings
 from parlance_recommend.behaviour.event import Event
 from parlance_recommend.ranker import Candidate, Ranked
-from parlance_recommend.settings import RecommendSettings
 
 AT = 1_772_452_800_000
 ALL = [
@@ -41,18 +40,18 @@ async def test_chinese_interest_finds_chinese_items(world: Any) -> None:
     assert set(order(await world.service.rank("default", ALL, user="ada", session=None))[:2]) == {"tea-1", "tea-2"}
 
 
-async def test_the_same_events_twice_change_nothing(world: Any) -> None:
+async def test_the_same_events_twice_change_nothing(both: Any) -> None:
     events = [click("hike-1"), click("cook-1", number=1, type="rating", value=5.0)]
-    first = await world.service.record(events)
-    before = await world.service.rank("default", ALL, user="ada", session=None, explain=True)
-    second = await world.service.record(events)
-    after = await world.service.rank("default", ALL, user="ada", session=None, explain=True)
+    first = await both.service.record(events)
+    before = await both.service.rank("default", ALL, user="ada", session=None, explain=True)
+    second = await both.service.record(events)
+    after = await both.service.rank("default", ALL, user="ada", session=None, explain=True)
     assert (first.accepted, first.duplicates, second.accepted, second.duplicates) == (2, 0, 0, 2)
     assert before == after
 
 
-async def test_an_id_given_twice_in_one_batch_counts_once(world: Any) -> None:
-    recorded = await world.service.record([click("hike-1"), click("hike-1")])
+async def test_an_id_given_twice_in_one_batch_counts_once(both: Any) -> None:
+    recorded = await both.service.record([click("hike-1"), click("hike-1")])
     assert (recorded.accepted, recorded.duplicates) == (1, 1)
 
 
@@ -98,13 +97,13 @@ async def test_an_interaction_with_an_unknown_item_is_kept_and_reported(world: A
     assert order(ranked)[0].startswith("hike")
 
 
-async def test_only_changed_texts_are_encoded(world: Any) -> None:
-    before = [text for call in world.engine.calls for text in call.texts]
-    await world.service.put_items([("hike-1", {"title": "Mountain trail maps, second edition"})])
-    await world.service.put_items([("copy", {"title": "Mountain trail maps, second edition"})])
-    texts = [text for call in world.engine.calls for text in call.texts][len(before) :]
+async def test_only_changed_texts_are_encoded(both: Any) -> None:
+    before = [text for call in both.engine.calls for text in call.texts]
+    await both.service.put_items([("hike-1", {"title": "Mountain trail maps, second edition"})])
+    await both.service.put_items([("copy", {"title": "Mountain trail maps, second edition"})])
+    texts = [text for call in both.engine.calls for text in call.texts][len(before) :]
     assert [text for text in texts if text != "version"] == ["Mountain trail maps, second edition"]
-    assert (await world.service.item("copy")).encoded
+    assert (await both.service.item("copy")).encoded
 
 
 async def test_an_overloaded_engine_degrades_the_answer_and_says_so(world: Any) -> None:
@@ -125,31 +124,31 @@ async def test_items_that_could_not_be_encoded_at_once_are_encoded_later(world: 
     assert (await world.service.item("late")).encoded
 
 
-async def test_a_new_model_version_takes_over_when_all_items_are_encoded(world: Any) -> None:
-    await world.service.record([click("hike-1")])
-    world.engine.version = "v2"
-    while await world.service.encode_waiting():
+async def test_a_new_model_version_takes_over_when_all_items_are_encoded(both: Any) -> None:
+    await both.service.record([click("hike-1")])
+    both.engine.version = "v2"
+    while await both.service.encode_waiting():
         pass
-    assert await world.service.waiting() == 0
-    ranked = await world.service.rank("default", ALL, user="ada", session=None)
+    assert await both.service.waiting() == 0
+    ranked = await both.service.rank("default", ALL, user="ada", session=None)
     assert order(ranked)[0].startswith("hike")
 
 
-async def test_another_process_sees_items_events_and_erasures(world: Any) -> None:
-    other = world.second()
+async def test_another_process_sees_items_events_and_erasures(both: Any) -> None:
+    other = both.second()
     async with other.running():
-        await world.service.put_items([("late", {"title": "Late mountain hiking news"})])
-        await world.service.record([click("late", user=f"u{n}") for n in range(3)])
+        await both.service.put_items([("late", {"title": "Late mountain hiking news"})])
+        await both.service.record([click("late", user=f"u{n}") for n in range(3)])
         await other.refresh()
         assert (await other.item("late")).encoded
         assert (await other.item("late")).events == 3
-        await world.service.erase("u0")
+        await both.service.erase("u0")
         await other.refresh()
         assert (await other.item("late")).events == 2
 
 
-async def test_erasing_a_user_removes_events_rankings_sessions_and_popularity(world: Any) -> None:
-    await world.service.record(
+async def test_erasing_a_user_removes_events_rankings_sessions_and_popularity(both: Any) -> None:
+    await both.service.record(
         [
             click("hike-1", session="s1"),
             click("hike-2", user=None, session="s1"),
@@ -158,17 +157,17 @@ async def test_erasing_a_user_removes_events_rankings_sessions_and_popularity(wo
             Event(id="u1", kind="user", user="ada", at_ms=AT, fields={"age": 30}),
         ]
     )
-    erased, remaining = await world.service.erase("ada")
+    erased, remaining = await both.service.erase("ada")
     assert (erased.interactions, erased.rankings, erased.attributes, remaining) == (2, 1, 2, 0)
-    assert (await world.service.item("hike-1")).events == 0
-    assert (await world.service.item("hike-2")).events == 1
+    assert (await both.service.item("hike-1")).events == 0
+    assert (await both.service.item("hike-2")).events == 1
     with pytest.raises(NotFound, match="ada") as caught:
-        await world.service.profile("ada")
+        await both.service.profile("ada")
     assert caught.value.code == "unknown_user"
 
 
-async def test_erasing_an_unknown_user_deletes_nothing(world: Any) -> None:
-    erased, remaining = await world.service.erase("nobody")
+async def test_erasing_an_unknown_user_deletes_nothing(both: Any) -> None:
+    erased, remaining = await both.service.erase("nobody")
     assert (sum(erased), remaining) == (0, 0)
 
 
@@ -181,12 +180,12 @@ async def test_a_profile_groups_the_history_into_interests(world: Any) -> None:
     assert shown.history[0][2] > 0
 
 
-async def test_later_item_fields_win_whatever_comes_first(world: Any) -> None:
+async def test_later_item_fields_win_whatever_comes_first(both: Any) -> None:
     late = Event(id="i2", kind="item", item="x", at_ms=AT, fields={"title": "New title"})
     early = Event(id="i1", kind="item", item="x", at_ms=AT - 1, fields={"title": "Old title", "description": "Text"})
-    await world.service.record([late])
-    await world.service.record([early])
-    found = (await world.service.item("x")).item
+    await both.service.record([late])
+    await both.service.record([early])
+    found = (await both.service.item("x")).item
     assert (found.title, found.description) == ("New title", "Text")
 
 
@@ -205,9 +204,11 @@ async def test_duplicates_come_back_as_often_as_given_and_no_candidates_give_non
     assert (await world.service.rank("default", [], user="ada", session=None)).items == []
 
 
-async def test_more_candidates_or_events_than_the_limit_are_refused(lite: Database, open_world: Any) -> None:
-    settings = RecommendSettings(candidates_limit=2, events_limit=9)
-    async with open_world(lite, settings) as world:
+async def test_more_candidates_or_events_than_the_limit_are_refused(
+    sqlite_settings: DatabaseSettings, open_world: Any
+) -> None:
+    settings = {"recommend.candidates_limit": 2, "recommend.events_limit": 9}
+    async with open_world(sqlite_settings, settings) as world:
         with pytest.raises(TooLarge, match="limit of 2") as caught:
             await world.service.rank("default", ALL[:3], user=None, session=None)
         assert caught.value.code == "too_many_candidates"
@@ -240,8 +241,10 @@ async def test_reasons_speak_english_and_chinese(world: Any) -> None:
     assert chinese.items[0].reasons[1].message == "与你看过的《龙井绿茶》相似。"
 
 
-async def test_many_candidates_are_scored_off_the_event_loop(lite: Database, open_world: Any) -> None:
-    async with open_world(lite) as world:
+async def test_many_candidates_are_scored_off_the_event_loop(
+    sqlite_settings: DatabaseSettings, open_world: Any
+) -> None:
+    async with open_world(sqlite_settings) as world:
         await world.service.record([click("hike-1"), click("cook-1")])
         many = [Candidate(f"none-{n}") for n in range(999)] + [Candidate("hike-2")]
         ranked = await world.service.rank("default", many, user="ada", session=None)
@@ -249,8 +252,8 @@ async def test_many_candidates_are_scored_off_the_event_loop(lite: Database, ope
         assert len(ranked.items) == 1000
 
 
-async def test_simultaneous_feedback_is_counted_once_each(world: Any) -> None:
+async def test_simultaneous_feedback_is_counted_once_each(both: Any) -> None:
     events = [click("hike-1", user=f"u{n}") for n in range(20)]
-    await asyncio.gather(*(world.service.record([event, events[0]]) for event in events))
-    assert (await world.service.item("hike-1")).events == 20
-    assert np.isclose((await world.service.item("hike-1")).popularity, 1.0)
+    await asyncio.gather(*(both.service.record([event, events[0]]) for event in events))
+    assert (await both.service.item("hike-1")).events == 20
+    assert np.isclose((await both.service.item("hike-1")).popularity, 1.0)

@@ -16,8 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from parlance.errors import ConfigError, ModelError
 from parlance.models.artefact import Artefact
 from parlance.runners import default_runners
-from parlance.runners.choice import Choice, candidates, choose
+from parlance.runners.choice import candidates, choose, kept_choice
 from parlance.runners.fidelity import agreement
+from parlance.runners.kept import clean, kept_folder
 from parlance.runners.machine import available_cores, fingerprint, library_versions
 from parlance.runners.memory import give_back, resident_bytes
 from parlance.runners.profile import Profile
@@ -147,18 +148,29 @@ def test_a_fast_runner_outside_the_bound_is_never_chosen(tiny: Artefact, tmp_pat
     assert wrong.agreement < 0.999
 
 
-def test_the_choice_is_kept_and_measured_again_when_its_file_is_broken(tiny: Artefact, tmp_path: Path) -> None:
-    first = Fake()
-    chosen, _ = choose(tiny, {"onnxruntime": first, "other": Fake()}, threads=1, texts=[batch(1)], folder=tmp_path)
+def test_the_choice_is_kept_for_the_next_start_unless_its_file_is_broken(tiny: Artefact, tmp_path: Path) -> None:
+    factories = {"onnxruntime": Fake(), "other": Fake()}
+    assert kept_choice(tiny, factories, threads=1, folder=tmp_path) is None
+    chosen, _ = choose(tiny, factories, threads=1, texts=[batch(1)], folder=tmp_path)
     (kept,) = tmp_path.glob("tiny-v1-*.json")
-    assert msgspec.json.decode(kept.read_bytes(), type=Choice) == chosen
-    other = Fake()
-    again, _ = choose(tiny, {"onnxruntime": Fake(), "other": other}, threads=1, texts=[batch(1)], folder=tmp_path)
-    assert again == chosen
-    assert other.loads == (chosen.runner == "other")
+    assert kept_choice(tiny, factories, threads=1, folder=tmp_path) == chosen
+    assert kept_choice(tiny, factories, threads=2, folder=tmp_path) is None, "measured for another number of threads"
     kept.write_bytes(b"{")
-    choose(tiny, {"onnxruntime": Fake(), "other": other}, threads=1, texts=[batch(1)], folder=tmp_path)
-    assert msgspec.json.decode(kept.read_bytes(), type=Choice).runner in {"onnxruntime", "other"}
+    assert kept_choice(tiny, factories, threads=1, folder=tmp_path) is None
+
+
+def test_forms_of_versions_that_are_gone_and_of_runners_that_lost_are_deleted(tiny: Artefact, tmp_path: Path) -> None:
+    names = ("v1", "v2", ".v1.openvino", ".v1.int8", ".v2.openvino", ".v0.openvino", ".v0.int8", ".lock.other")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"x")
+    here = msgspec.structs.replace(tiny, folder=str(tmp_path / "v1"))
+    gone = {path.name for path in clean(here, keep="openvino")}
+    assert gone == {".v1.int8", ".v0.openvino", ".v0.int8"}
+    assert {path.name for path in tmp_path.iterdir()} == set(names) - gone
+    assert kept_folder(here, "openvino").is_dir()
+    choose(here, {"onnxruntime": Fake(), "slow": Fake()}, threads=1, texts=[batch(1)], folder=tmp_path / "choices")
+    assert not kept_folder(here, "openvino").exists()
 
 
 def test_only_a_clearly_faster_runner_displaces_the_portable_one() -> None:

@@ -23,10 +23,10 @@ CHILD = Path(__file__).with_name("crash_child.py")
 
 
 async def test_kill_9_loses_nothing_acknowledged(database: Database, database_settings, receiver: Receiver) -> None:
-    """Four kills at random moments; every acknowledged row is there, with its message, and every message arrives."""
+    """Three kills at random moments; every acknowledged row is there, with its message, and every message arrives."""
     dice = random.Random(20261123)
     acknowledged: list[tuple[str, int, str]] = []
-    for _ in range(4):
+    for _ in range(3):
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             str(CHILD),
@@ -35,7 +35,7 @@ async def test_kill_9_loses_nothing_acknowledged(database: Database, database_se
             stdout=asyncio.subprocess.PIPE,
             env={"PYTHONPATH": str(CHILD.parents[3] / "core")},
         )
-        lines = [await child.stdout.readline() for _ in range(dice.randint(5, 60))]
+        lines = [await child.stdout.readline() for _ in range(dice.randint(5, 40))]
         child.kill()
         rest = (await child.stdout.read()).splitlines()
         assert await child.wait() == -9
@@ -43,7 +43,7 @@ async def test_kill_9_loses_nothing_acknowledged(database: Database, database_se
             parts = line.decode().split()
             if len(parts) == 3 and len(parts[2]) == 36:
                 acknowledged.append((parts[0], int(parts[1]), parts[2]))
-    assert len(acknowledged) > 60
+    assert len(acknowledged) > 30
     log = EventLog(database)
     events = [e for topic in "ab" for e in await log.read(topic=topic, limit=100_000)]
     found = {(e.topic, e.id, e.body["message"]) for e in events}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook as Oracle
@@ -16,8 +17,10 @@ from parlance.settings import HttpClientSettings, OutboxSettings
 from parlance.storage.database import Database
 from parlance.storage.delivery import Delivery
 from parlance.storage.outbox import Outbox
+from parlance.storage.webhooks import new_secret
 from servers import Received, Receiver
 
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "outbox.md"
 SETTINGS = OutboxSettings(attempts=3, first_retry_s=10.0, timeout_s=5.0, concurrency=4)
 
 
@@ -69,6 +72,22 @@ async def test_a_message_is_signed_as_standard_webhooks_asks(box, delivery, rece
     assert (message.id, message.attempts, message.last_error) == (message_id, 1, None)
     (attempt,) = await box.attempts(message_id)
     assert (attempt.number, attempt.status, attempt.error) == (1, 204, None)
+
+
+async def test_the_receiver_of_the_documentation_accepts_a_delivery_and_nothing_else(box, delivery, receiver) -> None:
+    webhook = await box.add_webhook(name="desk", url=receiver.url)
+    await put(box)
+    await delivery.flush()
+    (got,) = receiver.requests
+    (example,) = [part for part in DOCUMENTATION.read_text("utf-8").split("```python\n") if "def genuine" in part]
+    found: dict = {}
+    exec(example.partition("```")[0], found)
+    genuine = found["genuine"]
+    assert genuine(webhook.secret, got.headers, got.body)
+    assert not genuine(webhook.secret, got.headers, got.body + b" ")
+    assert not genuine(new_secret(), got.headers, got.body)
+    assert not genuine(webhook.secret, got.headers | {"webhook-timestamp": "1700000000"}, got.body)
+    assert not genuine(webhook.secret, got.headers | {"webhook-signature": "v1,é"}, got.body)
 
 
 async def test_a_message_of_a_rolled_back_transaction_is_not_sent(box, delivery, receiver) -> None:
