@@ -161,6 +161,9 @@ def _announce(app: Application, state: ServerState, seconds: float) -> None:
     ]
     if state.tips:
         lines.append("Try this:")
-        lines.extend(f"  {tip.replace('http://127.0.0.1:8000', base)}" for tip in state.tips)
+        address = base.removeprefix("http://")
+        lines.extend(
+            f"  {tip.replace('127.0.0.1:8000', address).replace('localhost:8000', address)}" for tip in state.tips
+        )
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()

@@ -179,7 +179,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """Settings with the origin of each value given: ``origins["server.port"] == "environment PARLANCE_SERVER__PORT"``."""
+    """Settings with the origin of each value that was given: ``origins["server.port"]`` is ``"flag"``, a file, …"""
 
     core: Settings
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

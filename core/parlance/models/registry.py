@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from parlance.errors import ConfigError, Conflict, IntegrityError, NotFound, Unavailable
 from parlance.models.aliases import AliasFile, AliasTarget
 from parlance.models.artefact import Artefact
-from parlance.models.build import BuildRequest, build_model, local_hash
 from parlance.models.hashing import verify_files
 from parlance.models.manifest import Manifest, load_manifest
 from parlance.models.progress import SILENT, Progress
 from parlance.models.sources import default_sources
 from parlance.models.sources.base import ModelSource
 from parlance.models.strict import nearest
+
+if TYPE_CHECKING:
+    from parlance.models.build import BuildRequest
 
 __all__ = ["ModelRegistry"]
 
@@ -118,6 +120,8 @@ class ModelRegistry:
 
     def is_current(self, name: str) -> bool:
         """Whether a version is built and the manifest's files are those that it was built from."""
+        from parlance.models.build import local_hash
+
         version = self.current(name)
         if version is None:
             return False
@@ -162,6 +166,9 @@ class ModelRegistry:
             NotFound: no such model.
             BuildError: the build could not be finished; the cache is as it was before.
         """
+        # Building needs libraries that serving does not: imported when it comes to that.
+        from parlance.models.build import build_model
+
         if not force and self.is_current(name):
             return self.resolve(name)
         artefact = build_model(self.request(name, offline=offline, progress=progress))
@@ -174,6 +181,8 @@ class ModelRegistry:
         Raises:
             NotFound: no such model, or no such base.
         """
+        from parlance.models.build import BuildRequest
+
         manifest, folder = self._entry(name)
         base, base_folder = self._entry(manifest.adapter.base) if manifest.adapter else (None, None)
         return BuildRequest(

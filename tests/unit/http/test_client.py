@@ -88,6 +88,14 @@ async def test_the_connection_goes_to_the_address_that_was_checked(receiver: Rec
     await client.close()
 
 
+async def test_first_requests_at_once_share_one_pool(client, receiver: Receiver) -> None:
+    made = []
+    make = client._make_pool
+    client._make_pool = lambda: made.append(1) or make()
+    await asyncio.gather(*(client.request("GET", receiver.url) for _ in range(5)))
+    assert (len(made), len(receiver.requests)) == (1, 5)
+
+
 async def test_redirects_are_given_back_not_followed(client, receiver: Receiver) -> None:
     receiver.answer = lambda _: (302, {"location": "http://127.0.0.1:1/"}, b"")
     answer = await client.request("GET", receiver.url)
