@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -113,7 +112,7 @@ def conversations(obj: dict[str, Any] | None, limit: int, as_json: bool) -> None
     async def work(service: SupportService) -> Any:
         return await service.conversations(limit=limit)
 
-    found = _run(obj, work)
+    found = _run(obj, work, models=False)
     if as_json:
         _print_json(found)
         return
@@ -132,35 +131,16 @@ def _columns(given: str | None) -> dict[str, str]:
     return mapping
 
 
-def _run(obj: dict[str, Any] | None, work: Callable[[SupportService], Awaitable[T]]) -> T:
-    async def whole() -> T:
-        async with _service(obj) as service:
-            return await work(service)
-
-    return asyncio.run(whole())
-
-
-@asynccontextmanager
-async def _service(obj: dict[str, Any] | None) -> AsyncIterator[SupportService]:
-    """The plugin's service on the configured database and models, without HTTP."""
-    from parlance.app import build
-    from parlance.settings import load_settings
+def _run(obj: dict[str, Any] | None, work: Callable[[SupportService], Awaitable[T]], *, models: bool = True) -> T:
+    """Run on the configured database and models, without HTTP."""
+    from parlance.session import open_context
     from parlance_support.service import SupportService
 
-    given = obj or {}
-    app = given.get("application") or build(load_settings(given.get("config")))
-    await app.migrate()
-    try:
-        start = getattr(app.engine, "start", None)
-        if start is not None:
-            await start()
-        yield SupportService(app.contexts["support"])
-    finally:
-        await app.search.close()
-        close = getattr(app.engine, "close", None)
-        if close is not None:
-            await close()
-        await app.close()
+    async def whole() -> T:
+        async with open_context(obj, "support", models=models) as context:
+            return await work(SupportService(context))
+
+    return asyncio.run(whole())
 
 
 class _bar:  # noqa: N801  # used like a function

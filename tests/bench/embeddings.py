@@ -47,11 +47,13 @@ def find_artefact(given: str | None) -> Artefact:
     """The built model to measure."""
     if given is None:
         from parlance.app import build_registry
+        from parlance.builtin import CorePlugin
         from parlance.plugins.manager import PluginManager
         from parlance.settings import load_settings
 
         settings = load_settings()
-        return build_registry(settings, PluginManager(settings.core.plugins)).resolve("embed-en")
+        manager = PluginManager(settings.core.plugins, builtin={"core": CorePlugin()})
+        return build_registry(settings, manager).resolve("embed-en")
     folder = Path(given).resolve()
     artefact = msgspec.json.decode((folder / "artefact.json").read_bytes(), type=Artefact)
     return msgspec.structs.replace(artefact, folder=str(folder))

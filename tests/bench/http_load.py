@@ -49,7 +49,7 @@ class HttpServer:
             "PARLANCE_SERVER__PORT": str(self.port),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "parlance.cli.main", "serve"],
+            [sys.executable, "-c", "from parlance.cli.main import main; main()", "serve", "--no-build"],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -84,8 +84,10 @@ async def measure(folder: Path, limit: int) -> None:
     from litestar.testing import AsyncTestClient
 
     from parlance.app import build
-    from parlance.settings import load_settings
+    from parlance.observe.logging import configure
+    from parlance.settings import LogSettings, load_settings
 
+    configure(LogSettings(level="warning"))
     with tempfile.TemporaryDirectory() as temporary:
         flags = {
             "database.url": f"sqlite:///{Path(temporary) / 'bench.sqlite'}",

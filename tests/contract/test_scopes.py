@@ -20,6 +20,7 @@ OPEN = {
     "/health/ready": "probes carry no keys",
     "/metrics": "scrapes carry no keys",
     "/openapi.json": "the API's description",
+    "/webhooks/rest": "Rasa's health check of the channel",
 }
 
 

@@ -17,10 +17,13 @@ from parlance.models.artefact import Artefact
 from parlance.models.hashing import verify_files
 from parlance.runners import default_runners
 from parlance.runners.machine import available_cores
+from parlance.runners.memory import grow_by
 from parlance.settings import Settings
 
 __all__ = ["EarlyLoads"]
 
+_STEP_BYTES = 64 << 20
+_USUAL_STEP_BYTES = 128 << 10
 _REMEDY = "Run `parlance models build NAME --force`."
 
 
@@ -33,6 +36,7 @@ class EarlyLoads:
 
     def __init__(self, settings: Settings) -> None:
         keep_to_one_thread()
+        grow_by(_STEP_BYTES)
         cache = Path(settings.models.cache).expanduser()
         self._loader = Loader(
             default_runners(),
@@ -57,6 +61,7 @@ class EarlyLoads:
 
     def close(self) -> None:
         """Close what nobody took, now or as soon as it is loaded."""
+        grow_by(_USUAL_STEP_BYTES)
         with self._lock:
             left, self._loads = self._loads, {}
         for load in left.values():

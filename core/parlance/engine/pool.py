@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from parlance.engine.early import EarlyLoads
-from parlance.engine.loading import Loader, memory_bytes
+from parlance.engine.loading import Loader
 from parlance.engine.served import ServedModel
 from parlance.engine.status import ModelStatus
 from parlance.errors import ConfigError, ModelError, ParlanceError, Unavailable
@@ -229,7 +229,7 @@ class ModelPool:
         return model
 
     async def _load(self, artefact: Artefact) -> ServedModel:
-        size = memory_bytes(artefact)
+        size = await self._in_thread(lambda: self._loader.memory_bytes(artefact))
         if self._reserved_bytes + size > self._limit_bytes:
             raise Unavailable(
                 f"Loading {artefact.reference} needs about {size // _MB} MB; the loaded models take "
@@ -245,6 +245,7 @@ class ModelPool:
         except BaseException:
             self._reserved_bytes -= size
             raise
+        self._reserved_bytes += loaded.memory_bytes - size
         self._models[artefact.reference] = loaded
         return loaded
 

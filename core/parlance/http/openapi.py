@@ -50,6 +50,7 @@ class StrictStructs(StructSchemaPlugin):
 def describe(app: Litestar) -> bytes:
     """The completed description, as JSON. Takes a while for a large application: call it once."""
     document: dict[str, Any] = app.openapi_schema.to_schema()
+    _mend_tuples(document)
     _add_problem_schema(document)
     scopes = _scopes(app)
     for path, item in document.get("paths", {}).items():
@@ -61,6 +62,20 @@ def describe(app: Litestar) -> bytes:
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
     }
     return msgspec.json.encode(document, enc_hook=str)
+
+
+def _mend_tuples(part: Any) -> None:
+    """Say ``T`` for the items of ``tuple[T, ...]``: Litestar takes the dots for a second type, which may be anything."""
+    if isinstance(part, list):
+        for inner in part:
+            _mend_tuples(inner)
+    elif isinstance(part, dict):
+        items = part.get("items")
+        if isinstance(items, dict) and {} in items.get("oneOf", ()):
+            kinds = [kind for kind in items["oneOf"] if kind != {}]
+            part["items"] = kinds[0] if len(kinds) == 1 else {"oneOf": kinds}
+        for inner in part.values():
+            _mend_tuples(inner)
 
 
 def _add_problem_schema(document: dict[str, Any]) -> None:

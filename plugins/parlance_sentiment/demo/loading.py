@@ -22,8 +22,8 @@ __all__ = ["demo", "demo_drafts"]
 
 _HEADLINES = Path(__file__).parent / "headlines.csv"
 _TRY = (
-    "curl 'localhost:8000/sentiment/trends?key=company:Borealis%20Motors'   # how its news turned bad",
-    "curl localhost:8000/sentiment/alerts   # the alert that this raised, with its evidence",
+    "curl 'http://127.0.0.1:8000/sentiment/trends?key=company:Borealis%20Motors'   # how its news turned bad",
+    "curl http://127.0.0.1:8000/sentiment/alerts   # the alert that this raised, with its evidence",
 )
 
 

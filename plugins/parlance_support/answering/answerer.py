@@ -48,8 +48,9 @@ class Answerer:
             ParlanceError: whatever the engine or the database raises.
         """
         language = detect_language(text) or earlier_language or self._settings.default_language
+        background = self._calibration.weights(language).background
         verdict = decide(
-            candidates(text, await self._hits(text, language)),
+            candidates(text, await self._hits(text, language), background=background),
             calibration=self._calibration,
             language=language,
             threshold=self._settings.answer_threshold,

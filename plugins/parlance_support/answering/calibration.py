@@ -2,8 +2,9 @@
 
 Cosines of the embedding model live in a narrow band (0.7 to 1.0 for multilingual E5), different by language, so no
 threshold on a cosine means anything by itself. The weights come from ``tests/bench/support_answering.py``, which fits
-them on the training parts of banking77 (English) and of two sets of Chinese question pairs, with questions from other
-domains as what cannot be answered.
+them on the training parts of banking77 and clinc150 (English) and of LCQMC's question pairs (Chinese), with questions
+that the knowledge base does not hold as what cannot be answered. No weight is negative: more likeness never lowers
+the confidence.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from parlance_support.answering.features import Features
 
 __all__ = ["FEATURES", "Calibration", "Weights", "load_calibration"]
 
-FEATURES = ("cosine", "margin", "shared", "covered")
+FEATURES = ("cosine", "prominence", "margin", "shared", "covered")
 _SHIPPED = Path(__file__).with_name("calibration.json")
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A logistic function: ``1 / (1 + exp(-(bias + Σ weight · feature)))``."""
 
+    background: float
+    """Cosine between a message and an entry that has nothing to do with it."""
     bias: float
     cosine: float
+    prominence: float
     margin: float
     shared: float
     covered: float
@@ -47,8 +51,11 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def confidence(self, features: Features, language: str) -> float:
         """The probability that the entry answers the message."""
-        weights = self.languages.get(language) or next(iter(self.languages.values()))
-        return weights.probability(features)
+        return self.weights(language).probability(features)
+
+    def weights(self, language: str) -> Weights:
+        """The weights of a language; of the first one where it has none."""
+        return self.languages.get(language) or next(iter(self.languages.values()))
 
 
 def load_calibration(file: str = "") -> Calibration:

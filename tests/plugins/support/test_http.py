@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
-from litestar.testing import AsyncTestClient
 
 from parlance.errors import ModelError
-from parlance.testing import FakeEngine, application
-from parlance_support.plugin import plugin
-
-
-@pytest.fixture
-def engine():
-    return FakeEngine()
-
-
-@pytest.fixture
-async def client(engine):
-    async with (
-        application({"support": plugin}, engine=engine, demo=True) as app,
-        AsyncTestClient(app.asgi) as opened,
-    ):
-        yield opened
 
 
 async def test_the_rest_channel_answers_in_rasas_form_with_extra_fields(client):
@@ -96,3 +80,41 @@ async def test_entries_are_listed_page_by_page_each_once(client):
 async def test_a_message_that_cannot_be_used_is_422(client, text):
     response = await client.post("/support/conversations/bad/messages", json={"text": text})
     assert response.status_code == 422
+
+
+async def test_with_stream_each_message_is_a_line_of_json_as_rasa_sends_it(client):
+    body = {"sender": "s", "message": "Where is my order?", "metadata": {"message_id": "m-1"}}
+    response = await client.post("/webhooks/rest/webhook", params={"stream": "true"}, json=body)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/event-stream")
+    (line,) = response.text.splitlines()
+    again = (await client.post("/webhooks/rest/webhook", json=body)).json()
+    assert json.loads(line) == again[0]
+
+
+async def test_messages_and_conversations_are_paged_by_cursor_each_once(client):
+    for name in ("p1", "p2", "p3"):
+        for number in range(2):
+            await client.post(f"/support/conversations/{name}/messages", json={"text": f"Where is my order? {number}"})
+    for url, key, expected in (
+        ("/support/conversations", "conversations", 3),
+        ("/support/conversations/p1", "messages", 4),
+    ):
+        seen, cursor = [], None
+        while True:
+            page = (await client.get(url, params={"limit": 2, **({"cursor": cursor} if cursor else {})})).json()
+            seen += [item["id"] for item in page[key]]
+            if (cursor := page["next_cursor"]) is None:
+                break
+        assert len(seen) == len(set(seen)) == expected
+    broken = await client.get("/support/conversations", params={"cursor": "nonsense"})
+    assert broken.status_code == 422
+
+
+async def test_a_deleted_conversation_is_gone_and_its_sender_starts_anew(client):
+    url = "/support/conversations/d"
+    await client.post(f"{url}/messages", json={"text": "Where is my order?"})
+    assert (await client.delete(url)).status_code == 204
+    assert (await client.get(url)).status_code == 404
+    await client.post(f"{url}/messages", json={"text": "Where is my order?"})
+    assert (await client.get(url)).json()["conversation"]["turns"] == 1

@@ -289,7 +289,8 @@ async def test_an_alias_moves_under_load_without_a_failed_call_and_the_old_model
         await until(lambda: old.closed)
         assert versions[0] == "v1"
         assert b.runner is not old
-        assert b.engine.status().memory_mb == b.runner.artefact.path.stat().st_size * 0
+        await until(lambda: b.engine._pool.memory_bytes == b.engine._pool.ready("m@live").memory_bytes)
+        assert b.engine._pool.memory_bytes > 0, "the new version's memory is counted, the old one's is not any more"
 
 
 async def test_a_new_version_that_cannot_load_leaves_the_old_one_serving(bench: Any, artefact: Any) -> None:
@@ -351,6 +352,25 @@ async def test_eager_models_are_loaded_at_start_and_status_says_so(bench: Any) -
         assert {model.runner for model in status.models} == {"fake"}
 
 
+async def test_only_eager_models_decide_on_readiness(bench: Any, artefact: Any) -> None:
+    async with bench(eager=("embed",)) as b:
+        b.factory.failure = ModelError("broken file")
+        with pytest.raises(ModelError):
+            await b.engine.classify(["a"], model="classify")
+        states = {model.name: (model.state, model.eager) for model in b.engine.status().models}
+        assert states == {"embed": ("ready", True), "classify": ("failed", False)}
+        assert b.engine.status().ready
+        b.registry.artefacts["lazy"] = artefact("embed", name="lazy", version="v9")
+        loading = asyncio.create_task(b.engine.load("lazy"))
+        await until(lambda: any(model.state == "loading" for model in b.engine.status().models))
+        assert b.engine.status().ready
+        await asyncio.gather(loading, return_exceptions=True)
+        assert await b.engine.unload("embed")
+        with pytest.raises(ModelError):
+            await b.engine.load("embed")
+        assert not b.engine.status().ready, "an eager model that failed"
+
+
 async def test_a_bad_deadline_is_refused(bench: Any) -> None:
     async with bench() as b:
         for deadline in (0.0, -1.0, float("nan"), float("inf")):
@@ -358,7 +378,7 @@ async def test_a_bad_deadline_is_refused(bench: Any) -> None:
                 await b.engine.embed(["a"], model="embed", options=CallOptions(deadline_s=deadline))
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     calls=st.lists(
         st.tuples(

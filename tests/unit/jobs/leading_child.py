@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from parlance.jobs.supervisor import Supervisor
@@ -19,7 +20,8 @@ async def main(url: str) -> None:
 
     supervisor.add("shop", Job("only", work, every_s=0.01, scope="one"))
     await supervisor.start()
-    await asyncio.Event().wait()
+    await asyncio.to_thread(sys.stdin.read)  # ends when the test does, however that ends
+    os._exit(1)
 
 
 asyncio.run(main(sys.argv[1]))

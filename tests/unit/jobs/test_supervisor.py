@@ -94,6 +94,7 @@ async def test_another_process_takes_over_from_one_that_was_killed(database: Dat
         sys.executable,
         str(Path(__file__).with_name("leading_child.py")),
         database_settings.url,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": str(Path(__file__).parents[3] / "core")},
     )
