@@ -1,8 +1,8 @@
-"""``make bench``: embeddings through our engine and our HTTP server beside raw ONNX Runtime, on the same texts, in one run.
+"""``make bench``: embeddings through our engine and our HTTP server beside raw ONNX Runtime, same texts, one run.
 
-Read the CPU ratios first: other work on the machine disturbs them least. ``--server URL --pid N`` measures a server that
-runs already; without it one is started when the project's model ``embed-en`` is built. ``--artefact FOLDER`` takes another
-built model (a folder with ``artefact.json``) for the in-process part.
+Read the CPU ratios first: other work on the machine disturbs them least. The HTTP part starts ``parlance serve`` without
+plugins and needs the project's model ``embed-en`` to be built; ``--artefact FOLDER`` takes another built model (a folder
+with ``artefact.json``) for the in-process part.
 """
 
 from __future__ import annotations
@@ -20,11 +20,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "core"), str(Path(__file__).parent)]
-
 from corpus import corpus
 from http_load import HttpServer, load
-
 from parlance.models.artefact import Artefact
 
 HERE = Path(__file__).parent

@@ -47,6 +47,7 @@ class HttpServer:
             "PARLANCE_ENGINE__INTERACTIVE_DEADLINE_S": "60",
             "PARLANCE_DATABASE__URL": f"sqlite:///{folder / 'bench.sqlite'}",
             "PARLANCE_SERVER__PORT": str(self.port),
+            "PARLANCE_PLUGINS__DISABLED": "support,sentiment,recommend",
         }
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from parlance.cli.main import main; main()", "serve", "--no-build"],

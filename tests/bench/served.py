@@ -1,7 +1,7 @@
 """The in-process engine at a concurrency, in a process of its own.
 
-``python tests/bench/served.py ARTEFACT.json TEXTS.json RUNNER CONCURRENCY SECONDS CACHE`` prints one JSON line. CPU outside the
-model is the process's CPU time less that of the forward passes.
+``python tests/bench/served.py ARTEFACT.json TEXTS.json RUNNER CONCURRENCY SECONDS CACHE`` prints one JSON line.
+CPU outside the model is the process's CPU time less that of the forward passes.
 """
 
 from __future__ import annotations

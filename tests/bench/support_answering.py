@@ -5,8 +5,8 @@
 English: knowledge bases of banking77 (an entry per intent, with one or five ways to ask it) and clinc150 (two ways),
 asked with other questions of the set; questions of the other set and from outside any domain must not be answered.
 Chinese: knowledge bases of 30, 100 and 400 entries of lcqmc, an entry being the texts that its pairs call the same:
-one is stored, the others are asked; must not be answered: texts of other entries, texts that pairs call different from a
-stored one, and questions of bq_corpus. bq_corpus (banking, 100 entries) is only measured, never fitted.
+one is stored, the others are asked; must not be answered: texts of other entries, texts that pairs call different
+from a stored one, and questions of bq_corpus. bq_corpus (banking, 100 entries) is only measured, never fitted.
 Weights are fitted on training parts only; figures are of the dev parts.
 
 The data lie in ``../shared/data`` beside the checkout; without them the script says so and exits with status 1.
@@ -274,7 +274,7 @@ async def with_engine(limit: int, cache: Path | None) -> Calibration:
     from parlance.app import build
     from parlance.settings import load_settings
 
-    app = build(load_settings())
+    app = build(load_settings(), plugins={}, discover=False)
     await app.engine.start()
     try:
         known: dict[tuple[str, Role], Vector] = {}

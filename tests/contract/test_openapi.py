@@ -57,7 +57,9 @@ def test_every_answer_is_as_described(api):
         try:
             _try(operation, client)
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # every route is tried; failures are told together
-            wrong.append(f"{operation.label}: {error}\n" + "\n".join(str(one) for one in getattr(error, "exceptions", ())))
+            wrong.append(
+                f"{operation.label}: {error}\n" + "\n".join(str(one) for one in getattr(error, "exceptions", ()))
+            )
     assert not wrong, "\n\n".join(wrong)
 
 

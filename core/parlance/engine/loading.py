@@ -13,7 +13,7 @@ from parlance.engine.served import ServedModel
 from parlance.engine.tokenise import Tokeniser
 from parlance.errors import ModelError
 from parlance.models.artefact import Artefact
-from parlance.runners.base import RunnerFactory
+from parlance.runners.base import Runner, RunnerFactory
 from parlance.runners.choice import Choice, Inputs, choose, kept_choice
 
 __all__ = ["Loader"]
@@ -24,8 +24,8 @@ _WEIGHT_FACTORS = {"onnxruntime": 1.1}
 _WEIGHT_FACTOR = 2.9
 _TOKENIZER_FACTOR = 14.0
 """Resident memory over the size of the files, measured with two threads on batches of 256 tokens (docs/engine.md):
-ONNX Runtime maps the weights and adds its arena (1.03), OpenVINO repacks them and keeps primitives (2.8); a vocabulary of
-250,000 pieces takes 245 MB for 17 MB of JSON."""
+ONNX Runtime maps the weights and adds its arena (1.03), OpenVINO repacks them and keeps primitives (2.8); a vocabulary
+of 250,000 pieces takes 245 MB for 17 MB of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,7 @@ class Loader:
                 choice, runner = choose(
                     artefact, self.runners, threads=self.threads, texts=texts, folder=self.choices, wanted=self.wanted
                 )
-            for inputs in texts:  # warm: memory is allocated and kernels are compiled before the first caller
-                if not np.isfinite(runner.run(inputs)).all():
-                    raise ModelError(f"{artefact.reference} gives numbers that are not finite.", model=artefact.name)
+            _warm(artefact, runner, texts)
         except BaseException:
             if runner is not None:
                 runner.close()
@@ -96,6 +94,13 @@ class Loader:
 
     def _kept(self, artefact: Artefact) -> Choice | None:
         return kept_choice(artefact, self.runners, threads=self.threads, folder=self.choices, wanted=self.wanted)
+
+
+def _warm(artefact: Artefact, runner: Runner, texts: list[Inputs]) -> None:
+    """Memory is allocated and kernels are compiled before the first caller."""
+    for inputs in texts:
+        if not np.isfinite(runner.run(inputs)).all():
+            raise ModelError(f"{artefact.reference} gives numbers that are not finite.", model=artefact.name)
 
 
 def _parity_inputs(artefact: Artefact, tokeniser: Tokeniser) -> list[Inputs]:

@@ -143,9 +143,8 @@ class _Exchange:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 return tasks[0].result() if tasks[0].done() else {"type": "http.disconnect"}
             finally:
-                for task in tasks:
+                for task in tasks:  # not awaited: granian's receive ends only with the connection
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
 
         return received
 
