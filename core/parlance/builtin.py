@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,15 @@ class CorePlugin:
     @hookimpl
     def parlance_jobs(self, context: PluginContext[Any]) -> Sequence[Job]:
         delivery = context.outbox.delivery(context.http)
-        return [Job("outbox", delivery.run, every_s=1.0, scope="every")]
+
+        async def retention() -> None:
+            kept = timedelta(days=context.outbox.settings.keep_days)
+            await context.outbox.prune(before=context.clock.now() - kept)
+
+        return [
+            Job("outbox", delivery.run, every_s=1.0, scope="every"),
+            Job("outbox_retention", retention, every_s=3600.0),
+        ]
 
     @hookimpl
     def parlance_services(self, context: PluginContext[Any]) -> Sequence[AbstractAsyncContextManager[Any]]:

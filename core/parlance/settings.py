@@ -123,6 +123,8 @@ class OutboxSettings(Section, frozen=True, kw_only=True):
     """Wait before the second try; doubles each time, with jitter, up to ``longest_retry_s``."""
     longest_retry_s: PositiveFloat = 3600.0
     """Longest wait between two tries."""
+    keep_days: PositiveInt = 30
+    """Days after which delivered messages and their delivery log are deleted; dead letters stay until redelivered."""
     timeout_s: PositiveFloat = 10.0
     """How long one try may take before it counts as failed."""
     concurrency: PositiveInt = 8

@@ -1,8 +1,8 @@
-"""``make bench``: embeddings through our engine and our HTTP server beside raw ONNX Runtime, same texts, one run.
+"""``make bench``: embeddings by our engine and our HTTP server beside raw ONNX Runtime, same texts, one run.
 
-Read the CPU ratios first: other work on the machine disturbs them least. The HTTP part starts ``parlance serve`` without
-plugins and needs the project's model ``embed-en`` to be built; ``--artefact FOLDER`` takes another built model (a folder
-with ``artefact.json``) for the in-process part.
+Read the CPU ratios first: other work on the machine disturbs them least. The HTTP part starts ``parlance serve``
+without plugins and needs the project's model ``embed-en`` to be built; ``--artefact FOLDER`` takes another built model
+(a folder with ``artefact.json``) for the in-process part.
 """
 
 from __future__ import annotations

@@ -240,8 +240,9 @@ class ModelPool:
             )
         self._reserved_bytes += size
         try:
-            early = await self._load_early(artefact)
-            loaded = early or await self._in_thread(lambda: self._loader.load(artefact))
+            loaded = await self._load_early(artefact)
+            if loaded is None:
+                loaded = await self._in_thread(lambda: self._loader.load(artefact))
         except BaseException:
             self._reserved_bytes -= size
             raise
