@@ -100,7 +100,7 @@ def test_requests_under_way_are_finished_at_the_stop(own_server: Server, program
     """SIGTERM lets a running request finish, then the server ends with status 0."""
     own_server.arguments = ("--server", program)
     own_server.start()
-    texts = [f"Sentence number {number} about the weather and the markets today." for number in range(200)]
+    texts = [f"Sentence number {number} about the weather and the markets today." for number in range(64)]
     answers: list[int] = []
     sending = threading.Event()
 

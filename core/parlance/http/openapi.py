@@ -65,7 +65,7 @@ def describe(app: Litestar) -> bytes:
 
 
 def _mend_tuples(part: Any) -> None:
-    """Say ``T`` for the items of ``tuple[T, ...]``: Litestar takes the dots for a second type, which may be anything."""
+    """Say ``T`` for the items of ``tuple[T, ...]``: Litestar takes the dots for a type that may be anything."""
     if isinstance(part, list):
         for inner in part:
             _mend_tuples(inner)

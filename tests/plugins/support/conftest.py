@@ -37,6 +37,6 @@ async def client(engine: FakeEngine) -> AsyncIterator[AsyncTestClient]:
 @pytest.fixture
 async def made(engine: FakeEngine, clock: ManualClock) -> AsyncIterator[PluginContext[SupportSettings]]:
     """The plugin's context, its knowledge base empty."""
-    settings = {"support.retention_days": 30, "support.turn_wait_s": 0.05}
+    settings = {"support.retention_days": 30}
     async with context("support", plugin, engine=engine, clock=clock, settings=settings) as opened:
         yield opened

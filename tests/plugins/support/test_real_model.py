@@ -22,7 +22,14 @@ KNOWN = {
     "我想退货,应该怎么办?": "demo-zh-return-how",
     "如何退货": "demo-zh-return-how",
 }
-ANSWERED = [*KNOWN, "快递多久能到？", "发票怎么开", "怎么联系客服", "Can I pay with a credit card?"]
+ANSWERED = [
+    *KNOWN,
+    "快递多久能到？",
+    "发票怎么开",
+    "怎么联系客服",
+    "Can I pay with a credit card?",
+    "My parcel came damaged, what now?",
+]
 FOREIGN = ["What is the capital of Mongolia?", "推荐一部好看的科幻电影", "今天天气怎么样", "How tall is Mount Everest?"]
 
 

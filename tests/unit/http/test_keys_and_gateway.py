@@ -189,3 +189,52 @@ def test_keys_can_be_made_listed_and_revoked_from_the_command_line(tmp_path, mon
     assert "Revoked" in run(keys, ["revoke", "web"]).stdout
     assert "revoked" in run(keys, ["list"]).stdout
     assert run(keys, ["create", "web", "--scope", "admin", "--expires", "soon"]).exit_code == 2
+
+
+async def test_the_last_use_of_a_key_is_written_down_away_from_the_request(serve):
+    """A request only takes note; the job writes, and a later time that is there already stands."""
+    from parlance.http.builtin.admin import AdminPlugin
+
+    async with serve(secret, **ON) as server:
+        key, token = await server.keys.create("web", ["support:read"])
+        other, _ = await server.keys.create("idle", ["support:read"])
+        await server.client.get("/secret", headers={"x-api-key": token})
+        before = {found.id: found.last_used_at for found in await server.keys.list_keys()}
+        [job] = AdminPlugin(server.state).parlance_jobs(server.context)
+        used = server.state.key_uses[key.id]
+        await job.run()
+        await server.keys.note_use({key.id: used - timedelta(hours=1)})
+        after = {found.id: found.last_used_at for found in await server.keys.list_keys()}
+    assert job.every_s >= 60
+    assert before == {key.id: None, other.id: None}
+    assert after == {key.id: used, other.id: None}
+    assert server.state.key_uses == {}
+
+
+async def test_an_open_event_stream_ends_when_the_server_stops(serve):
+    """The stream gets a proper end, and is counted as in flight until then; probes are not counted."""
+    import asyncio
+
+    from litestar.response import ServerSentEvent
+
+    opened = asyncio.Event()
+
+    async def endless():
+        opened.set()
+        yield "first"
+        await asyncio.Event().wait()
+
+    @get("/events")
+    async def events() -> ServerSentEvent:
+        return ServerSentEvent(endless())
+
+    async with serve(events) as server:
+        asking = asyncio.create_task(server.client.get("/events"))
+        await asyncio.wait_for(opened.wait(), 10)
+        during = (await server.client.get("/metrics")).text
+        server.state.drain()
+        answer = await asyncio.wait_for(asking, 10)
+        after = (await server.client.get("/metrics")).text
+    assert "data: first" in answer.text
+    assert "parlance_http_inflight_requests 1.0" in during
+    assert "parlance_http_inflight_requests 0.0" in after
