@@ -20,6 +20,7 @@ from parlance.http.limits import check_batch, check_storable
 from parlance.http.problems import responses
 from parlance.settings import LimitSettings
 from parlance_support.channels.rasa import RasaMessage, RasaReply, RasaStatus, message_id_of, rasa_reply
+from parlance_support.openapi import STREAM, Answered
 from parlance_support.schemas import (
     AddedEntries,
     AddEntries,
@@ -72,18 +73,19 @@ def _channel(service: SupportService) -> Sequence[ControllerRouterHandler]:
         "`citations` are extra. With `stream=true` each message is a line of JSON, as Rasa sends it. A failure is a "
         "problem document with its status, never an empty array.",
         responses=responses(Conflict, Overloaded, DeadlineExceeded, Unavailable),
+        operation_class=Answered,
         status_code=200,
     )
     async def webhook(
         data: JSONBody[RasaMessage], request: Request[Any, Any, Any], stream: FromQuery[bool] = False
-    ) -> Response[Any]:
+    ) -> Response[list[RasaReply]]:
         """Answer a message in Rasa's form."""
         check_storable(data.message, path="message")
         check_storable(data.sender, path="sender")
         work = service.reply(data.sender, data.message, message_id=message_id_of(data), channel="rest")
         replies: list[RasaReply] = rasa_reply(await cancel_on_disconnect(request, work))
         if stream:
-            return Stream(_lines(replies), media_type="text/event-stream")
+            return Stream(_lines(replies), media_type=STREAM)  # type: ignore[return-value]  # described by Answered
         return Response(replies)
 
     return [status, webhook]

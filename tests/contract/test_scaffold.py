@@ -24,7 +24,7 @@ async def main():
     app = build(settings, engine=FakeEngine())
     async with AsyncTestClient(app.asgi) as client:
         answer = await client.post("/spell_check/similarity", json={"first": "我的包裹", "second": "我的包裹"})
-        print(json.dumps({"status": answer.status_code, "body": answer.json()}))
+    print(json.dumps({"status": answer.status_code, "body": answer.json()}))
 
 asyncio.run(main())
 """

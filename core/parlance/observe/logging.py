@@ -6,6 +6,7 @@ and headers are never logged. Lines of other libraries (through ``logging``) com
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import TYPE_CHECKING, TextIO, cast
@@ -31,7 +32,7 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None) -> None:
         settings: level and form; form ``auto`` is for the eye on a terminal and JSON otherwise.
         stream: where lines go; default standard error.
     """
-    stream = stream if stream is not None else sys.stderr
+    stream = stream if stream is not None else cast("TextIO", _StandardError())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     console = settings.format == "console" or (settings.format == "auto" and stream.isatty())
     shared: list[Processor] = [
@@ -57,6 +58,19 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     logging.root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+class _StandardError(io.TextIOBase):
+    """Whatever ``sys.stderr`` is at the moment of a line: it may be replaced after the set-up."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -112,7 +112,7 @@ async def test_of_several_entries_one_that_cannot_be_used_stores_none(made):
     service = SupportService(made)
     with pytest.raises(ValidationFailed) as refused:
         await service.add_entries([Draft("Good?", "Yes."), Draft("Bad?", " ")], options=CallOptions())
-    assert refused.value.index == 1
+    assert refused.value.facts["index"] == 1
     assert await service.counts() == {}
 
 

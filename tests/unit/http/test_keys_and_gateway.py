@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 from litestar import get
+from litestar.response import ServerSentEvent
 
 from parlance.clock import ManualClock
 from parlance.errors import ConfigError, NotFound, ValidationFailed
@@ -213,10 +215,6 @@ async def test_the_last_use_of_a_key_is_written_down_away_from_the_request(serve
 
 async def test_an_open_event_stream_ends_when_the_server_stops(serve):
     """The stream gets a proper end, and is counted as in flight until then; probes are not counted."""
-    import asyncio
-
-    from litestar.response import ServerSentEvent
-
     opened = asyncio.Event()
 
     async def endless():
