@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,18 @@ def test_requests_under_way_are_finished_at_the_stop(own_server: Server, program
     caller.join(timeout=60)
     assert status == 0, own_server.log
     assert answers == [200]
+
+
+@pytest.mark.parametrize("program", ["granian", "uvicorn"])
+def test_an_open_event_stream_does_not_hold_up_the_stop(own_server: Server, program: str) -> None:
+    """At SIGTERM a follower of the alerts gets the proper end of the stream, and the server ends with status 0."""
+    own_server.arguments = ("--server", program)
+    own_server.start()
+    with closing(http.client.HTTPConnection("127.0.0.1", own_server.port, timeout=60)) as follower:
+        follower.request("GET", "/sentiment/alerts/stream")
+        with follower.getresponse() as stream:
+            first = stream.readline()
+            status = own_server.stop()
+            stream.read()  # raises IncompleteRead where the connection was only cut
+    assert first.rstrip() == b": following sentiment.alerts"
+    assert status == 0, own_server.log
