@@ -214,11 +214,14 @@ async def test_the_last_use_of_a_key_is_written_down_away_from_the_request(serve
 
 
 async def test_an_open_event_stream_ends_when_the_server_stops(serve):
-    """The stream gets a proper end, and is counted as in flight until then; probes are not counted."""
-    opened = asyncio.Event()
+    """The stream gets a proper end, and is counted as in flight until then; probes are not counted.
+
+    The application is called directly, because HTTP clients for tests hold the loop until the answer is whole.
+    """
+    first = asyncio.Event()
+    body = bytearray()
 
     async def endless():
-        opened.set()
         yield "first"
         await asyncio.Event().wait()
 
@@ -226,13 +229,34 @@ async def test_an_open_event_stream_ends_when_the_server_stops(serve):
     async def events() -> ServerSentEvent:
         return ServerSentEvent(endless())
 
+    asked = asyncio.Queue()
+    asked.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+
+    async def send(message):
+        body.extend(message.get("body", b""))
+        if b"first" in body:
+            first.set()
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/events",
+        "raw_path": b"/events",
+        "query_string": b"",
+        "headers": [],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
     async with serve(events) as server:
-        asking = asyncio.create_task(server.client.get("/events"))
-        await asyncio.wait_for(opened.wait(), 10)
+        answering = asyncio.create_task(server.client.app(scope, asked.get, send))
+        await asyncio.wait_for(first.wait(), 10)
         during = (await server.client.get("/metrics")).text
         server.state.drain()
-        answer = await asyncio.wait_for(asking, 10)
+        await asyncio.wait_for(answering, 10)
         after = (await server.client.get("/metrics")).text
-    assert "data: first" in answer.text
+    assert "data: first" in body.decode()
     assert "parlance_http_inflight_requests 1.0" in during
     assert "parlance_http_inflight_requests 0.0" in after
