@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from parlance.clock import SystemClock
@@ -16,22 +15,21 @@ from parlance.errors import ParlanceError
 
 if TYPE_CHECKING:
     from parlance.app import Application
+    from parlance.engine.early import EarlyLoads
     from parlance.plugins.state import ServerState
+    from parlance.settings import LoadedSettings
 
-__all__ = ["Launch", "run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """How the server is to be started: where the settings come from, and whether demonstration data is loaded."""
-
-    config_file: str | None = None
-    flags: dict[str, Any] = field(default_factory=dict)
-    demo: bool = False
+__all__ = ["run"]
 
 
-def run(launch: Launch) -> None:
+def run(loaded: LoadedSettings, *, demo: bool = False, prepare: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain: refuse new work, let running requests finish, stop the parts.
+
+    Args:
+        loaded: the settings.
+        demo: load the plugins' demonstration data.
+        prepare: what must be done before the application is put together (building models that are missing); the
+            models that are there load beside it.
 
     Raises:
         ParlanceError: the application could not be built or started.
@@ -44,23 +42,28 @@ def run(launch: Launch) -> None:
         gc.enable()
         _announce(app, state, time.monotonic() - started)
 
-    app = _build(launch, ready)
+    from parlance.engine.early import EarlyLoads
+
+    early = EarlyLoads(loaded.core)  # before the heavy imports: models load beside them
+    try:
+        if prepare is not None:
+            prepare()
+        app = _build(loaded, demo, ready, early)
+    except BaseException:
+        early.close()
+        raise
     asyncio_run = _loop_runner()
     asyncio_run(_serve(app))
 
 
-def _build(launch: Launch, on_ready: Callable[[ServerState], None]) -> Application:
-    from parlance.engine.early import EarlyLoads
-    from parlance.settings import load_settings
-
-    loaded = load_settings(launch.config_file, flags=launch.flags)
-    early = EarlyLoads(loaded.core)  # before the heavy imports: models load beside them
-
+def _build(
+    loaded: LoadedSettings, demo: bool, on_ready: Callable[[ServerState], None], early: EarlyLoads
+) -> Application:
     from parlance.app import build
     from parlance.observe.logging import configure
 
     configure(loaded.core.log)
-    return build(loaded, demo=launch.demo, on_ready=on_ready, early=early)
+    return build(loaded, demo=demo, on_ready=on_ready, early=early)
 
 
 def _loop_runner() -> Callable[[Any], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def serve(
     parlance serve --database postgresql://…       on PostgreSQL
     parlance serve --host 0.0.0.0                  needs keys: parlance keys create NAME --scope …
     """
-    from parlance.serving import Launch, run
+    from parlance.serving import run
     from parlance.settings import load_settings
 
     flags = {
@@ -54,13 +55,10 @@ def serve(
         "plugins.skip_broken": skip_broken_plugins,
     }
     given = {key: value for key, value in flags.items() if value is not None}
-    config_file = (obj or {}).get("config")
-    loaded = load_settings(config_file, flags=given)
+    loaded = load_settings((obj or {}).get("config"), flags=given)
     _check_port(loaded.core.server.host, loaded.core.server.port)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if build:
-        _build_missing(loaded)
-    run(Launch(config_file=config_file, flags=given, demo=demo))
+    run(loaded, demo=demo, prepare=partial(_build_missing, loaded) if build else None)
 
 
 def _build_missing(loaded: Any) -> None:
