@@ -123,7 +123,7 @@ def build(
     state.tasks = contributions.named_items(manager, "parlance_tasks", kind=TaskType, reserved=TASKS)
     running = engine if engine is not None else _local_engine(settings, runners, registry, clock, metrics, early)
     database = Database.open(settings.core.database)
-    events = EventLog(database, clock=clock)
+    events = EventLog(database, clock=clock, keep_days=settings.core.database.keep_events_days)
     outbox = Outbox(database, settings=settings.core.outbox, clock=clock, metrics=metrics)
     search = Search(database, running, metrics=metrics)
     supervisor = Supervisor(database, clock=clock, metrics=metrics)

@@ -60,9 +60,13 @@ class CorePlugin:
             kept = timedelta(days=context.outbox.settings.keep_days)
             await context.outbox.prune(before=context.clock.now() - kept)
 
+        async def event_retention() -> None:
+            await context.events.expire()
+
         return [
             Job("outbox", delivery.run, every_s=1.0, scope="every"),
             Job("outbox_retention", retention, every_s=3600.0),
+            Job("event_retention", event_retention, every_s=3600.0),
         ]
 
     @hookimpl

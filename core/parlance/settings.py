@@ -83,6 +83,8 @@ class DatabaseSettings(Section, frozen=True, kw_only=True):
     """Connections to PostgreSQL, and readers of SQLite, that one process keeps at most."""
     lock_timeout_s: PositiveFloat = 10.0
     """How long a statement waits for a lock before the request fails with 503."""
+    keep_events_days: PositiveInt = 30
+    """Days after which entries of the event log are deleted; a reader further behind gets 410 ``cursor_too_old``."""
 
 
 class ModelSettings(Section, frozen=True, kw_only=True):
@@ -117,8 +119,8 @@ class EngineSettings(Section, frozen=True, kw_only=True):
 class OutboxSettings(Section, frozen=True, kw_only=True):
     """How webhooks are delivered."""
 
-    attempts: PositiveInt = 10
-    """Tries before a delivery becomes a dead letter."""
+    attempts: PositiveInt = 20
+    """Tries before a delivery becomes a dead letter; with the waits below that takes five to nine hours."""
     first_retry_s: PositiveFloat = 2.0
     """Wait before the second try; doubles each time, with jitter, up to ``longest_retry_s``."""
     longest_retry_s: PositiveFloat = 3600.0

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text
@@ -49,10 +49,13 @@ class EventLog:
     its topic until the transaction ends). So append last in a transaction, and several topics in one order.
     """
 
-    def __init__(self, database: Database, *, clock: Clock | None = None, poll_s: float = 0.5) -> None:
+    def __init__(
+        self, database: Database, *, clock: Clock | None = None, poll_s: float = 0.5, keep_days: int = 30
+    ) -> None:
         self._database = database
         self._clock: Clock = clock or SystemClock()
         self._poll_s = poll_s
+        self._keep_days = keep_days
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
     async def append(
@@ -150,6 +153,13 @@ class EventLog:
                 row = {"topic": topic, "pruned_through": through}
                 await connection.execute(upsert(event_topics, [row], key=["topic"], update=["pruned_through"]))
         return result.rowcount
+
+    async def expire(self) -> int:
+        """Delete what is older than ``keep_days``, in every topic; says how many."""
+        before = self._clock.now() - timedelta(days=self._keep_days)
+        async with self._database.read() as connection:
+            topics = list(await connection.scalars(select(events.c.topic).where(events.c.at < before).distinct()))
+        return sum([await self.prune(topic=topic, before=before) for topic in topics])
 
     def _wake(self, topic: str) -> None:
         for woken in self._waiting.get(topic, ()):

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from parlance.errors import BuildError
 from parlance.models.graph import empty_graph
 from parlance.models.manifest import Manifest
 from parlance.models.sources.base import SourceModel
-from parlance.training.network import Classifier, Embedder, Head, load_encoder
+from parlance.training.network import Classifier, Embedder, Head, load_checkpoint, load_encoder
 
 __all__ = ["export_graph", "make_network", "reference_outputs"]
 
@@ -25,13 +26,47 @@ def make_network(
     manifest: Manifest, source: SourceModel, tensors: Mapping[str, NDArray[Any]],
     head: Mapping[str, NDArray[np.float32]],
 ) -> nn.Module:  # fmt: skip
-    """The torch network of a manifest, in evaluation mode."""
+    """The torch network of a manifest, in evaluation mode.
+
+    Raises:
+        BuildError: the weights do not fit the configuration, or the checkpoint's labels are not the manifest's.
+    """
+    try:
+        return _network(manifest, source, tensors, head).eval()
+    except RuntimeError as error:
+        raise BuildError(
+            f"The weights of '{manifest.name}' do not fit its configuration: {' '.join(str(error).split())[:400]}",
+            code="weights_do_not_fit",
+        ) from error
+
+
+def _network(
+    manifest: Manifest, source: SourceModel, tensors: Mapping[str, NDArray[Any]],
+    head: Mapping[str, NDArray[np.float32]],
+) -> nn.Module:  # fmt: skip
+    if manifest.task == "classify" and manifest.adapter is None:
+        _check_labels(manifest, source.config)
+        return load_checkpoint(source.config, tensors)
     encoder = load_encoder(source.config, tensors)
     if manifest.task == "embed":
-        return Embedder(encoder, manifest.pooling).eval()
+        return Embedder(encoder, manifest.pooling)
     top = Head(int(source.config["hidden_size"]), len(manifest.labels), 0.0)
     top.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in head.items()})
-    return Classifier(encoder, top, manifest.pooling).eval()
+    return Classifier(encoder, top, manifest.pooling)
+
+
+def _check_labels(manifest: Manifest, config: Mapping[str, Any]) -> None:
+    """The manifest may name ``LABEL_0`` …; names that the checkpoint has must stand in its order."""
+    stored = config.get("id2label") or {}
+    names = [str(stored[key]) for key in sorted(stored, key=int)]
+    generic = all(name.upper() == f"LABEL_{at}" for at, name in enumerate(names))
+    wanted = [label.casefold() for label in manifest.labels]
+    if len(names) != len(wanted) or not (generic or [name.casefold() for name in names] == wanted):
+        raise BuildError(
+            f"The labels of '{manifest.name}' are {', '.join(manifest.labels)}; the checkpoint's are "
+            f"{', '.join(names) or 'not in its config.json'}.",
+            hint="List the labels in the checkpoint's order.", code="labels_differ",
+        )  # fmt: skip
 
 
 def export_graph(network: nn.Module) -> tuple[onnx.ModelProto, dict[str, NDArray[np.float32]]]:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-__all__ = ["Classifier", "Embedder", "Head", "Pooling", "load_encoder", "pool"]
+__all__ = ["Checkpoint", "Classifier", "Embedder", "Head", "Pooling", "load_checkpoint", "load_encoder", "pool"]
 
 Pooling = Literal["mean", "cls"]
 
@@ -31,6 +31,29 @@ def load_encoder(config: Mapping[str, Any], tensors: Mapping[str, NDArray[np.flo
     weights = {name: torch.from_numpy(np.array(tensors[name], dtype=np.float32)) for name in own if name in tensors}
     encoder.load_state_dict(weights)
     return encoder
+
+
+def load_checkpoint(config: Mapping[str, Any], tensors: Mapping[str, NDArray[np.floating[Any]]]) -> Checkpoint:
+    """A sequence classifier of transformers with its own pooling and head.
+
+    Args:
+        config: its ``config.json``.
+        tensors: by transformers' names; the prefix of the encoder (``bert.``) may be missing.
+
+    Raises:
+        RuntimeError: a parameter is missing or has another shape (torch's message names it).
+    """
+    settings = AutoConfig.for_model(**config)
+    settings._attn_implementation = "eager"  # noqa: SLF001  # the only way for a configuration without a folder
+    network = AutoModelForSequenceClassification.from_config(settings)
+    prefix = f"{network.base_model_prefix}."
+    weights = {}
+    for name in network.state_dict():
+        stored = name if name in tensors else name.removeprefix(prefix)
+        if stored in tensors:
+            weights[name] = torch.from_numpy(np.array(tensors[stored], dtype=np.float32))
+    network.load_state_dict(weights)
+    return Checkpoint(network)
 
 
 def pool(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
@@ -83,4 +106,17 @@ class Classifier(nn.Module):
         """Pools and classifies."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         logits: Tensor = self.head(pool(states, attention_mask, self.pooling))
+        return logits
+
+
+class Checkpoint(nn.Module):
+    """Logits of a ready transformers classifier: float32 ``(batch, labels)``."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Classifies."""
+        logits: Tensor = self.network(input_ids=input_ids, attention_mask=attention_mask).logits
         return logits

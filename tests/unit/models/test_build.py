@@ -48,6 +48,67 @@ def test_a_build_without_a_ready_graph_exports_with_torch(tiny_folder: Path, tmp
     assert json.loads((artefact.path / "build.json").read_text())["parity"]["worst"] > 0.999999
 
 
+def in_hub_cache(folder: Path, home: Path, repository: str) -> str:
+    """Copies a transformers folder into a hub's cache below ``home``; gives its reference."""
+    revision = "ab" * 20
+    snapshot = home / "hub" / f"models--{repository.replace('/', '--')}" / "snapshots" / revision
+    shutil.copytree(folder, snapshot)
+    return f"hf:{repository}@{revision}"
+
+
+def test_an_embedding_model_of_the_hub_is_built_from_its_cache(tiny_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="this path needs torch")
+    uri = in_hub_cache(tiny_folder, tmp_path / "hf", "someone/tiny-bert")
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "model.toml").write_text(helpers.manifest_text(uri), encoding="utf-8")
+    environment = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    artefact = ModelRegistry([tmp_path / "models"], tmp_path / "cache", environment=environment).build("tiny")
+    log = json.loads((artefact.path / "build.json").read_text())
+    assert log["parity"]["worst"] > 0.999999
+    assert sorted(log["sources"]) == ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "problem"),
+    [
+        (["Bearish", "Neutral", "Bullish"], None),
+        (["LABEL_0", "LABEL_1", "LABEL_2"], None),
+        (["Neutral", "Bearish", "Bullish"], "the checkpoint's are Neutral, Bearish, Bullish"),
+        (["a", "b"], "the checkpoint's are a, b"),
+    ],
+)
+def test_a_ready_classifier_of_the_hub_is_built_with_its_own_head(
+    tiny_folder: Path, tmp_path: Path, stored: list[str], problem: str | None
+) -> None:
+    torch = pytest.importorskip("torch", reason="this path needs torch")
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(3)
+    config = BertConfig(**{**json.loads((tiny_folder / "config.json").read_text()), "num_labels": len(stored)})
+    config.id2label = dict(enumerate(stored))
+    network = BertForSequenceClassification(config).eval()
+    folder = tmp_path / "classifier"
+    network.save_pretrained(folder)
+    shutil.copyfile(tiny_folder / "tokenizer.json", folder / "tokenizer.json")
+    text = helpers.manifest_text(
+        in_hub_cache(folder, tmp_path / "hf", "someone/tones"), extra='labels = ["bearish", "neutral", "bullish"]'
+    ).replace('task = "embed"', 'task = "classify"')
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "model.toml").write_text(text, encoding="utf-8")
+    registry = ModelRegistry([tmp_path / "models"], tmp_path / "cache", environment={"HF_HOME": str(tmp_path / "hf")})
+    if problem is not None:
+        with pytest.raises(BuildError, match=problem):
+            registry.build("tiny")
+        return
+    artefact = registry.build("tiny")
+    inputs = tokenise(
+        artefact.path / artefact.tokenizer, helpers.TEXTS, prefix="", max_tokens=32, pad_id=artefact.pad_id
+    )
+    with torch.no_grad():
+        expected = network(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits.numpy()
+    np.testing.assert_allclose(run_graph(artefact.path / artefact.graph, inputs), expected, atol=1e-5)
+
+
 def test_a_second_build_is_left_alone_and_a_changed_manifest_makes_a_new_version(
     shipped_folder: Path, tmp_path: Path
 ) -> None:

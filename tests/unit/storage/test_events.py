@@ -97,3 +97,15 @@ async def test_a_cursor_before_pruned_events_is_told_so(database: Database) -> N
     assert await log.prune(topic="a", keep=0) == 1
     assert await log.last_id(topic="a") == ids[3]
     assert (await add(database, log, "a", "five"))[0] > ids[3]
+
+
+async def test_events_older_than_is_kept_are_deleted_in_every_topic(database: Database) -> None:
+    clock = ManualClock()
+    log = EventLog(database, clock=clock, keep_days=7)
+    await add(database, log, "a", "old")
+    await add(database, log, "b", "old", "old")
+    clock.advance(8 * 86400)
+    young = await add(database, log, "a", "young")
+    assert await log.expire() == 3
+    assert [event.id for event in await log.read(topic="a", after=young[0] - 1)] == young
+    assert await log.expire() == 0

@@ -80,7 +80,7 @@ def read_folder(folder: Path, *, context: FetchContext, origin: str) -> SourceMo
 
 def _bare(name: str) -> str:
     """``bert.encoder.x`` → ``encoder.x``: the names of the bare encoder."""
-    for prefix in ("bert.", "roberta.", "model.", "base_model."):
+    for prefix in ("bert.", "roberta.", "distilbert.", "electra.", "deberta.", "xlm-roberta.", "model.", "base_model."):
         if name.startswith(prefix):
             return name[len(prefix) :]
     return name
