@@ -1,8 +1,8 @@
 """``make bench``: embeddings by our engine and our HTTP server beside raw ONNX Runtime, same texts, one run.
 
-Read the CPU ratios first: other work on the machine disturbs them least. The HTTP part starts ``parlance serve``
-without plugins and needs the project's model ``embed-en`` to be built; ``--artefact FOLDER`` takes another built model
-(a folder with ``artefact.json``) for the in-process part.
+Read the CPU ratios first: other work on the machine disturbs them least, and ``--rounds 5`` gives medians. The HTTP
+part starts ``parlance serve`` without plugins and needs the project's model ``embed-en`` to be built; ``--artefact
+FOLDER`` takes another built model (a folder with ``artefact.json``) for the in-process part.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from http_load import HttpServer, load
 from parlance.models.artefact import Artefact
 
 HERE = Path(__file__).parent
+RAW = "raw ONNX Runtime"
 
 
 def child(script: str, *arguments: object) -> dict[str, Any]:
@@ -63,10 +65,11 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--runners", nargs="+", default=["onnxruntime", "auto"])
     parser.add_argument("--no-http", action="store_true")
+    parser.add_argument("--rounds", type=int, default=1, help="repeat everything; medians are printed")
     arguments = parser.parse_args()
     artefact = find_artefact(arguments.artefact)
     texts = corpus()
-    rows: list[tuple[str, dict[str, Any]]] = []
+    rounds: list[dict[str, dict[str, Any]]] = []
     with tempfile.TemporaryDirectory() as scratch:
         texts_file, artefact_file = Path(scratch) / "texts.json", Path(scratch) / "artefact.json"
         texts_file.write_text(json.dumps(texts), encoding="utf-8")
@@ -75,39 +78,54 @@ def main() -> None:
         def raw() -> dict[str, Any]:
             return child("raw.py", artefact.folder, texts_file, artefact.max_tokens, arguments.seconds)
 
-        raws = [raw()]
-        for concurrency in arguments.concurrency:
-            for runner in arguments.runners:
-                result = child("served.py", artefact_file, texts_file, runner, concurrency, arguments.seconds, scratch)
-                rows.append((f"engine {result['runner']} ({runner}), c{concurrency}", result))
-        if not arguments.no_http:
-            for runner in arguments.runners:
-                with HttpServer(runner=runner) as server:
-                    for concurrency in arguments.concurrency:
-                        result = load(server, texts, concurrency=concurrency, seconds=arguments.seconds)
-                        rows.append((f"HTTP ({runner}), c{concurrency}", result))
-        raws.append(raw())
-    report(raws, rows)
+        before = raw()
+        for _ in range(arguments.rounds):
+            rows: dict[str, dict[str, Any]] = {}
+            for concurrency in arguments.concurrency:
+                for runner in arguments.runners:
+                    result = child(
+                        "served.py", artefact_file, texts_file, runner, concurrency, arguments.seconds, scratch
+                    )
+                    rows[f"engine {result['runner']} ({runner}), c{concurrency}"] = result
+            if not arguments.no_http:
+                for runner in arguments.runners:
+                    with HttpServer(runner=runner) as server:
+                        for concurrency in arguments.concurrency:
+                            result = load(server, texts, concurrency=concurrency, seconds=arguments.seconds)
+                            rows[f"HTTP ({runner}), c{concurrency}"] = result
+            after = raw()
+            mean = {key: (before[key] + after[key]) / 2 for key in ("texts", "wall_s", "cpu_s")}
+            rounds.append({RAW: mean, **rows})
+            before = after
+    report(rounds)
 
 
-def report(raws: list[dict[str, Any]], rows: list[tuple[str, dict[str, Any]]]) -> None:
-    """Print the table; ratios are against the mean of the raw runs before and after."""
-    raw = {key: sum(one[key] for one in raws) for key in ("texts", "wall_s", "cpu_s")}
-    table = Table(title="embeddings, one text a request; raw = ONNX Runtime fp32, sorted by length, 2 threads")
-    for name in ("what", "texts/s", "p50 ms", "p99 ms", "CPU s/1000", "CPU / raw", "CPU outside model, ms"):
+def figures(one: dict[str, Any], raw: dict[str, Any]) -> dict[str, float]:
+    """The columns of one row of one round."""
+    cpu = one["cpu_s"] / one["texts"]
+    columns = {"texts/s": one["texts"] / one["wall_s"], "CPU s/1000": cpu * 1e3}
+    columns["CPU / raw"] = cpu / (raw["cpu_s"] / raw["texts"])
+    named = {"p50 ms": "p50_ms", "p99 ms": "p99_ms", "CPU outside model, ms": "outside_ms"}
+    return columns | {column: one[key] for column, key in named.items() if key in one}
+
+
+def report(rounds: list[dict[str, dict[str, Any]]]) -> None:
+    """Print the medians over the rounds; ratios are against the raw runs before and after their own round."""
+    many = f"; medians of {len(rounds)} rounds, ratios with their range" if len(rounds) > 1 else ""
+    table = Table(title=f"embeddings, one text a request; raw = ONNX Runtime fp32, sorted by length, 2 threads{many}")
+    columns = {"texts/s": 0, "p50 ms": 1, "p99 ms": 1, "CPU s/1000": 2, "CPU / raw": 2, "CPU outside model, ms": 2}
+    for name in ("what", *columns):
         table.add_column(name, justify="left" if name == "what" else "right")
-    raw_cpu = raw["cpu_s"] / raw["texts"]
-    for name, one in [(f"raw ONNX Runtime, run {n + 1}", one) for n, one in enumerate(raws)] + rows:
-        cpu = one["cpu_s"] / one["texts"]
-        table.add_row(
-            name,
-            f"{one['texts'] / one['wall_s']:.0f}",
-            f"{one['p50_ms']:.1f}" if "p50_ms" in one else "",
-            f"{one['p99_ms']:.1f}" if "p99_ms" in one else "",
-            f"{cpu * 1e3:.2f}",
-            f"{cpu / raw_cpu:.2f}",
-            f"{one['outside_ms']:.2f}" if "outside_ms" in one else "",
-        )
+    for name in rounds[0]:
+        found = [figures(rows[name], rows[RAW]) for rows in rounds if name in rows]
+        cells = []
+        for column, digits in columns.items():
+            values = [one[column] for one in found if column in one]
+            cell = f"{statistics.median(values):.{digits}f}" if values else ""
+            if column == "CPU / raw" and len(values) > 1:
+                cell += f" ({min(values):.2f}–{max(values):.2f})"
+            cells.append(cell)
+        table.add_row(name, *cells)
     Console(width=130).print(table)
 
 
