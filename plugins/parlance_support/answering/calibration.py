@@ -3,8 +3,8 @@
 Cosines of the embedding model live in a narrow band (0.7 to 1.0 for multilingual E5), different by language, so no
 threshold on a cosine means anything by itself. The weights come from ``tests/bench/support_answering.py``, which fits
 them on the training parts of banking77 and clinc150 (English) and on question pairs of LCQMC, OPPO Xiaobu and BQ
-(Chinese), with questions that the knowledge base does not hold as what cannot be answered. No weight is negative: more likeness never lowers
-the confidence.
+(Chinese), with questions that the knowledge base does not hold as what cannot be answered. No weight is negative: more
+likeness never lowers the confidence.
 """
 
 from __future__ import annotations
